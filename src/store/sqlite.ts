@@ -1,0 +1,159 @@
+/**
+ * A SQLite database that is durable when it says so. The only file that touches better-sqlite3.
+ *
+ * WAL; commits run under synchronous=NORMAL and `sync()` then calls fdatasync on the `-wal` file in the thread pool, so
+ * the thread is free while the disk works. After `sync()` resolves every commit made before the call survives a power
+ * cut. A failed sync is final (Linux may report the second try as success): the database refuses all further work.
+ * Where that file cannot be opened (in memory) `sync()` is at once.
+ *
+ * Migrations are numbered by their place in the list and kept in `user_version`; a database from a newer version is
+ * refused unread.
+ */
+import { closeSync, fdatasync, openSync } from "node:fs"
+import SQLite from "better-sqlite3"
+import { Schema } from "effect"
+
+export class DatabaseTooNew extends Schema.TaggedError<DatabaseTooNew>()("DatabaseTooNew", {
+  file: Schema.String,
+  found: Schema.Number,
+  known: Schema.Number,
+}) {
+  override get message(): string {
+    return `${this.file} was written by a newer version (schema ${this.found}, this one knows ${this.known}): install that version, or start with another --home`
+  }
+}
+
+export class DatabaseBroken extends Schema.TaggedError<DatabaseBroken>()("DatabaseBroken", {
+  file: Schema.String,
+  reason: Schema.String,
+}) {
+  override get message(): string {
+    return `${this.file}: ${this.reason}`
+  }
+}
+
+export type Statement = SQLite.Statement
+
+/** What a column can hold. */
+export type Value = string | number | bigint | Buffer | null
+
+export interface Database {
+  readonly file: string
+  /** Prepares once; the same text gives the same statement. */
+  readonly statement: (sql: string) => Statement
+  readonly exec: (sql: string) => void
+  /** All or nothing. Nested calls join the outer transaction. Writers start with the lock in hand. */
+  readonly transaction: <A>(body: () => A) => A
+  /** Resolves when everything committed before the call is on the disk. */
+  readonly sync: () => Promise<void>
+  /** A consistent copy, made while in use. */
+  readonly backup: (file: string) => Promise<void>
+  readonly close: () => void
+}
+
+export interface DatabaseOptions {
+  /** `:memory:`, or a path. */
+  readonly file: string
+  /** Each is the SQL from its number to the next. */
+  readonly migrations: readonly string[]
+  readonly readonly?: boolean
+  /** `normal` may lose the last commits in a power cut (never in a crash of the process). Default `full`. */
+  readonly durability?: "full" | "normal"
+}
+
+export const openDatabase = (options: DatabaseOptions): Database => {
+  const { file, migrations } = options
+  const db = open(file, options.readonly === true)
+  const found = db.pragma("user_version", { simple: true }) as number
+  if (found > migrations.length) {
+    db.close()
+    throw new DatabaseTooNew({ file, found, known: migrations.length })
+  }
+  if (options.readonly !== true) migrate(db, migrations, found)
+  const wal = options.readonly === true || options.durability === "normal" ? undefined : openWal(file)
+  const statements = new Map<string, Statement>()
+  let broken: DatabaseBroken | undefined
+  let closed = false
+
+  return {
+    file,
+    statement: (sql) => {
+      let statement = statements.get(sql)
+      if (statement === undefined) {
+        statement = db.prepare(sql)
+        statements.set(sql, statement)
+      }
+      return statement
+    },
+    exec: (sql) => void db.exec(sql),
+    transaction: (body) => {
+      if (broken !== undefined) throw broken
+      if (db.inTransaction) return body()
+      db.exec("BEGIN IMMEDIATE")
+      try {
+        const result = body()
+        db.exec("COMMIT")
+        return result
+      } catch (error) {
+        if (db.inTransaction) db.exec("ROLLBACK")
+        throw error
+      }
+    },
+    sync: () =>
+      new Promise((resolve, reject) => {
+        if (broken !== undefined) return reject(broken)
+        if (wal === undefined) return resolve()
+        fdatasync(wal, (error) => {
+          if (error === null) return resolve()
+          broken = new DatabaseBroken({ file, reason: `the disk did not confirm a write (${error.message}); stopping` })
+          reject(broken)
+        })
+      }),
+    backup: async (target) => void (await db.backup(target)),
+    close: () => {
+      if (closed) return
+      closed = true
+      db.close()
+      if (wal !== undefined) closeSync(wal)
+    },
+  }
+}
+
+const open = (file: string, readonly: boolean): SQLite.Database => {
+  const db = new SQLite(file, readonly ? { readonly: true, fileMustExist: true } : {})
+  try {
+    db.pragma("busy_timeout = 5000")
+    if (!readonly) {
+      db.pragma("journal_mode = WAL")
+      db.pragma("synchronous = NORMAL")
+      db.pragma("fullfsync = ON")
+      db.pragma("checkpoint_fullfsync = ON")
+      db.pragma("foreign_keys = ON")
+    }
+    return db
+  } catch (error) {
+    db.close()
+    throw new DatabaseBroken({ file, reason: `is no database that can be used (${(error as Error).message})` })
+  }
+}
+
+const migrate = (db: SQLite.Database, migrations: readonly string[], found: number): void => {
+  for (let version = found; version < migrations.length; version++) {
+    db.exec("BEGIN IMMEDIATE")
+    try {
+      // Another process may have been first; then there is nothing left to do.
+      if ((db.pragma("user_version", { simple: true }) as number) === version) {
+        db.exec(migrations[version] as string)
+        db.pragma(`user_version = ${version + 1}`)
+      }
+      db.exec("COMMIT")
+    } catch (error) {
+      if (db.inTransaction) db.exec("ROLLBACK")
+      throw error
+    }
+  }
+}
+
+/** The file exists from the first transaction on, for as long as the database is open, and is never replaced. */
+const openWal = (file: string): number | undefined =>
+  file === ":memory:" || file === "" ? undefined : openSync(`${file}-wal`, "r+")
