@@ -29,6 +29,10 @@ export const limits = {
   mailboxRowsMax: 4096,
   /** Inputs in one transaction. The rest makes the next one. */
   groupRowsMax: 512,
+  /** Durable actors kept in memory. More: the one stepped longest ago is read back when it is needed. */
+  actorsCachedMax: 2048,
+  /** Attempts of one command that were lost with their process. Then: `interrupted`, a person decides. */
+  lossesMax: 10,
   /** Attempts of one command, the first included. Then: `failed`. */
   attemptsMax: 3,
   /** The first wait before another attempt; doubled each time. */
@@ -53,6 +57,10 @@ export const limits = {
   reconnectMsMax: 5 * 60_000,
   /** A connection that lived this long is stable: its backoff starts anew. */
   reconnectStableSeconds: 30,
+  /** A relay or a subscription that was refused for good is tried again after this, or when the roster changes. */
+  suspendSeconds: 3600,
+  /** AUTH (NIP-42) with one relay between two stable connections. More: it is left alone for `suspendSeconds`. */
+  authTriesMax: 3,
   /** How long a socket may take to open, and how long a ping may go unanswered. */
   connectMsMax: 10_000,
   pingSeconds: 25,
@@ -75,12 +83,41 @@ export const limits = {
   heartbeatKeepSeconds: 30 * 24 * 3600,
   /** The result's own text in a final answer. Longer: cut at a paragraph. */
   answerCharsMax: 2000,
+  /** Members of one channel. More: its definition is refused, the one before stays. */
+  channelMembersMax: 1000,
   /** Roster versions whose `prev` is missing and that wait for it. More: the oldest is dropped and read again later. */
   rosterPendingMax: 64,
   /** One line on the control socket. Longer: refused. */
   controlBytesMax: 64 * 1024,
   /** How long ids stay in `seen`; longer than any command may be old. */
   seenSecondsMax: 30 * 24 * 3600,
+  /** One git call. Longer: it is ended, and the attempt may be tried again. */
+  gitMsMax: 120_000,
+  /** What one git call may write out; so also the bytes of one artifact's files. More: the attempt ends `unverified`. */
+  gitBytesMax: 64 * 1024 * 1024,
+  /** How long an opening waits for a git lock of somebody still at work. Then the lock is a dead process's: removed. */
+  gitLockMsMax: 3_000,
+  /** Files that one artifact lists. More: the attempt ends `unverified`. */
+  artifactFilesMax: 2_000,
+  /** The embedded relay: clients at a time. More: refused with 503. */
+  relayClientsMax: 1024,
+  /** Open subscriptions of one client. More: CLOSED `rate-limited:`. */
+  relaySubscriptionsMax: 64,
+  /** Filters in one REQ, and values in one list of a filter. More: CLOSED `invalid:`. */
+  relayFiltersMax: 20,
+  relayFilterValuesMax: 5000,
+  /** Stored events that one filter gets, asked for or not. More: the client asks for the next page with `until`. */
+  relayRowsMax: 5000,
+  /** Tags of one event. More: OK false `invalid:`. */
+  relayTagsMax: 5000,
+  /** Bytes that wait for one slow client. More: it is cut off. */
+  relayBufferBytesMax: 16 * 1024 * 1024,
+  /** Bytes that one client's socket is given ahead of the network while stored events are sent. More: they wait. */
+  relayPaceBytesMax: 256 * 1024,
+  /** Bytes of one client's events that wait for their OK. More: its socket is not read. */
+  relayUnansweredBytesMax: 4 * 1024 * 1024,
+  /** How long a client may take to say goodbye when the relay closes. Longer: cut off. */
+  relayGoodbyeMsMax: 1000,
 } as const
 
 /** The limits in force: the defaults, overridden by the config. */

@@ -22,6 +22,9 @@ export interface SocketConnection {
   readonly close: (code?: number, reason?: string) => void
   /** Bytes handed over that the network has not taken yet. */
   readonly bufferedBytes: () => number
+  /** Stops reading, so that the other side feels it; `resume` reads on. */
+  readonly pause: () => void
+  readonly resume: () => void
 }
 
 export interface SocketShape {
@@ -66,6 +69,8 @@ export const webSocket: SocketShape = {
         else socket.close(code, reason)
       },
       bufferedBytes: () => socket.bufferedAmount,
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
     }
   },
 }

@@ -1,0 +1,246 @@
+/**
+ * The doing half of `machines/relay-connection.ts`: one socket of one identity to one relay.
+ *
+ *   socket ─► frame ─┬─ EVENT, EOSE, CLOSED ─► reading ─► intake ─► take
+ *                    ├─ OK ─► auth, outgoing
+ *                    └─ AUTH ─► auth ─► machine
+ *
+ * Owns the parts and the timers that the machine asks for. What it reads it hands to `take` and forgets: it holds no
+ * cursor, and no events of its own.
+ *
+ * A broken invariant in a callback fails the actor, where its supervisor sees it; it never reaches the process.
+ */
+import { createActor, type AnyActor } from "xstate"
+import { machine, type RelayConnectionEvent, type RelayConnectionTimer } from "../machines/relay-connection.ts"
+import type { Signer } from "../src/identity/signer.ts"
+import type { VerifierShape } from "../src/identity/verifier.ts"
+import type { Limits } from "../src/limits.ts"
+import type { NostrEvent } from "../src/protocol/event.ts"
+import type { ChanceShape } from "../src/services/chance.ts"
+import type { ClockShape } from "../src/services/clock.ts"
+import type { SocketShape } from "../src/services/socket.ts"
+import { createAuth, type Auth } from "./relay-auth.ts"
+import { readFrame, refusalOf, type Frame } from "./relay-frames.ts"
+import { createIntake, type Intake } from "./relay-intake.ts"
+import { createLink } from "./relay-link.ts"
+import { createOutgoing, Undelivered, type Delivery, type Outgoing } from "./relay-outgoing.ts"
+import { createReading, type Reading } from "./relay-reading.ts"
+import type { Batch, Subscription } from "./subscription.ts"
+
+export interface RelayConnectionDeps {
+  readonly url: string
+  /** Whose socket this is: public key, hex. */
+  readonly identity: string
+  readonly socket: SocketShape
+  readonly clock: ClockShape
+  readonly chance: ChanceShape
+  readonly limits: Limits
+  readonly verifier: VerifierShape
+  /** For AUTH. */
+  readonly signer: Signer
+  /** In the order in which they are read. Asked for again at each connection and `resubscribe`. */
+  readonly subscriptions: () => readonly Subscription[]
+  /** Resolves when the batch is durable. Rejects if it was not committed: that subscription is read again later. */
+  readonly take: (batch: Batch) => Promise<void>
+  /** The stored events of a subscription are over and taken, or were refused, or did not end in time. */
+  readonly read: (subscription: string) => void
+  readonly changed: (report: RelayReport) => void
+}
+
+export type RelayState =
+  | "idle"
+  | "connecting"
+  | "authenticating"
+  | "catching-up"
+  | "live"
+  | "backing-off"
+  | "suspended"
+  | "closed"
+
+export interface RelayReport {
+  readonly url: string
+  readonly state: RelayState
+  /** Connections lost or failed since the last stable one. */
+  readonly attempts: number
+  readonly lastError: string | null
+  /** Valid events taken, and events that the relay accepted. */
+  readonly eventsIn: number
+  readonly eventsOut: number
+  /** Frames that were none, or that nobody had asked for. */
+  readonly ignored: number
+  /** Unix milliseconds since when it is in this state. */
+  readonly sinceMs: number
+}
+
+export interface RelayConnection {
+  readonly actor: AnyActor
+  /** Resolves with the relay's word; rejects with `Undelivered` where there is none. */
+  readonly publish: (event: NostrEvent) => Promise<Delivery>
+  /** The list of subscriptions changed (a roster version): what was refused is asked for again too. */
+  readonly resubscribe: () => void
+  readonly status: () => RelayReport
+  /** The machine was asleep, or the network is back: no backoff, and a look whether the socket still lives. */
+  readonly wake: () => void
+  /** Resolves when the socket is closed and what was being taken is taken. */
+  readonly close: () => Promise<void>
+}
+
+export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection => {
+  const { clock, limits, url } = deps
+  const link = createLink(deps, {
+    opened: () => tell({ type: "opened" }),
+    message: (text) => receive(text),
+    lost: (code, reason, stableMs) => tell({ type: "dropped", code, reason, chance: deps.chance.next(), stableMs }),
+    guard: (call) => guard(call),
+  })
+  const timers = new Map<RelayConnectionTimer, () => void>()
+  let ignored = 0
+  let lastError: string | null = null
+  let sinceMs = clock.nowMs()
+  let state: RelayState = "idle"
+
+  const crash = (error: unknown): void => tell({ type: "crash", reason: String(error) })
+  const guard = (call: () => void) => (): void => {
+    try {
+      call()
+    } catch (error) {
+      crash(error)
+    }
+  }
+
+  const auth: Auth = createAuth({
+    ...deps,
+    send: link.send,
+    challenged: () => tell({ type: "challenged" }),
+    authenticated: () => {
+      reading.revive()
+      outgoing.authenticated()
+      tell({ type: "authenticated" })
+    },
+    refused: (reason) => tell({ type: "auth-refused", reason, chance: deps.chance.next() }),
+  })
+  const outgoing: Outgoing = createOutgoing({ url, clock, limits, send: link.send, demandAuth: auth.demand })
+  const intake: Intake = createIntake({
+    ...deps,
+    throttle: link.throttle,
+    failed: (subscription, error) => reading.failed(subscription, error),
+    crash,
+  })
+  const reading: Reading = createReading({
+    ...deps,
+    intake,
+    send: link.send,
+    demandAuth: auth.demand,
+    caughtUp: () => tell({ type: "caught-up" }),
+    again: () => tell({ type: "resubscribe" }),
+    noted: (message) => {
+      lastError = message
+    },
+    guard,
+  })
+
+  const receive = (text: string): void => {
+    const frame = Buffer.byteLength(text) > limits.eventBytesMax + frameBytes ? undefined : readFrame(text)
+    if (frame === undefined || !handle(frame)) ignored++
+  }
+  const handle = (frame: Frame): boolean => {
+    if (frame.type === "EVENT") return reading.event(frame.request, frame.event)
+    if (frame.type === "EOSE") reading.ended(frame.request, frame.hints.includes("finish"))
+    else if (frame.type === "CLOSED") reading.refused(frame.request, frame.message)
+    else if (frame.type === "AUTH") auth.challenge(frame.challenge)
+    else if (frame.type === "NOTICE") notice(frame.message)
+    else if (!auth.ok(frame.id, frame.accepted, frame.message)) outgoing.ok(frame.id, frame.accepted, frame.message)
+    return true
+  }
+  const notice = (message: string): void => {
+    lastError = message
+    if (refusalOf(message) === "auth") reading.unauthenticated()
+  }
+
+  const release = (reason: string): void => {
+    link.hangUp()
+    auth.reset()
+    reading.reset()
+    outgoing.drop(reason)
+  }
+
+  const report = (): RelayReport => {
+    const context = actor.getSnapshot().context
+    const counts = { eventsIn: intake.taken(), eventsOut: outgoing.delivered(), ignored }
+    return { url, state, attempts: context.attempts, lastError: lastError ?? context.lastError, ...counts, sinceMs }
+  }
+
+  const actor = createActor(
+    machine.provide({
+      actions: {
+        open: () => link.dial(),
+        shut: () => release("the connection is closed"),
+        authenticate: () => auth.answer(),
+        read: () => reading.proceed(),
+        arm: (_, { timer, ms }) => {
+          const due = guard(() => tell({ type: timer }))
+          timers.set(timer, clock.after(ms, due))
+        },
+        disarm: (_, { timer }) => timers.get(timer)?.(),
+        fail: (_, { reason }) => {
+          throw new Error(reason)
+        },
+        refuse: (_, { event }) => {
+          lastError = `${event} means nothing now`
+        },
+      },
+    }),
+    { input: limits },
+  )
+  const tell = (event: RelayConnectionEvent): void => {
+    if (actor.getSnapshot().status === "active") actor.send(event)
+  }
+  const over = (): void => {
+    for (const disarm of timers.values()) disarm()
+    release("the connection is closed")
+  }
+  actor.subscribe({
+    next: (snapshot) => {
+      const next = stateOf(snapshot.value)
+      if (next === state) return
+      state = next
+      sinceMs = clock.nowMs()
+      if (state === "live") lastError = null
+      else lastError = snapshot.context.lastError ?? lastError
+      deps.changed(report())
+    },
+    error: over,
+    complete: over,
+  })
+  actor.start()
+  tell({ type: "connect" })
+
+  return {
+    actor,
+    publish: (event) =>
+      state === "live" || state === "catching-up" || state === "authenticating"
+        ? outgoing.publish(event)
+        : Promise.reject(new Undelivered({ relay: url, reason: `not connected (${state})` })),
+    resubscribe: () => {
+      reading.revive()
+      tell({ type: "resubscribe" })
+    },
+    status: report,
+    wake: () => {
+      if (state === "backing-off") tell({ type: "retry" })
+      else link.probe()
+    },
+    close: async () => {
+      tell({ type: "close" })
+      actor.stop()
+      await Promise.all([link.gone(), intake.idle()])
+    },
+  }
+}
+
+/** What an EVENT frame adds to its event. */
+const frameBytes = 128
+
+/** The leaf of the state, which is its name for people. */
+const stateOf = (value: unknown): RelayState =>
+  (typeof value === "string" ? value : Object.values(value as Record<string, string>)[0]) as RelayState

@@ -1,0 +1,125 @@
+/**
+ * One attempt, from its begin to a result that is believed.
+ *
+ *   claim found? ──yes──────────────────────────────────────────┐
+ *       no                                                      ▼
+ *   clone → run → commit what was left → verify → claim → integrate → remove the clone → result
+ *
+ * A1: the claim is looked for before anything is run, so an attempt that was killed after its claim is not made again.
+ * A2: run it twice, or kill it anywhere and run it again: one command has one claimed commit.
+ * A3: what the executor says is not believed; only a verified commit is. Where it says that there was nothing to change
+ *     and left nothing, its words are the result.
+ * A4: interrupted, it leaves no clone and no process of its own. From the claim on it is not interrupted any more.
+ */
+import { Cause, Effect } from "effect"
+import type { ArtifactFault, Artifacts } from "../artifacts/artifacts.ts"
+import type { Clone } from "../artifacts/clone.ts"
+import type { Description } from "../artifacts/describe.ts"
+import { ExecutorFailed, type Cost, type Executor, type Outcome, type Progress, type Task } from "./executor.ts"
+
+export interface AttemptArtifact extends Description {
+  /** `main`, or the claim's ref where the commit could not be brought into it. */
+  readonly branch: string
+  /** The artifacts folder's name. */
+  readonly repo: string
+}
+
+export interface AttemptResult {
+  /** The result's own words. */
+  readonly text: string
+  /** There whenever the executor made a commit. */
+  readonly artifact?: AttemptArtifact
+  readonly cost?: Cost
+}
+
+export interface Attempt {
+  readonly executor: Executor
+  /** Its folder is given by the attempt. */
+  readonly task: Omit<Task, "folder">
+  readonly artifacts: Artifacts
+  readonly report: (progress: Progress) => void
+}
+
+/** Fails with what a person may read, and whether another attempt could help; never otherwise. */
+export const runAttempt = (attempt: Attempt): Effect.Effect<AttemptResult, ExecutorFailed> =>
+  attempt.executor.needsClone
+    ? withClone(attempt).pipe(
+        Effect.catchTags({ Unverified: final, GitMissing: final, GitFailed: again, FolderFailed: again }),
+      )
+    : run(attempt, attempt.task).pipe(Effect.map(({ text, cost }) => (cost === undefined ? { text } : { text, cost })))
+
+const final = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "final", reason: error.message }))
+const again = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "retryable", reason: error.message }))
+
+const withClone = Effect.fnUntraced(function* (
+  attempt: Attempt,
+): Effect.fn.Return<AttemptResult, ExecutorFailed | ArtifactFault> {
+  const { artifacts, task } = attempt
+  const found = yield* artifacts.findClaim(task)
+  if (found !== undefined) return yield* recovered(attempt, found).pipe(Effect.tap(() => artifacts.remove(task)))
+  // A clone that cannot be removed now is removed by the next attempt or the next start.
+  return yield* Effect.gen(function* () {
+    const clone = yield* artifacts.prepare(task)
+    const outcome = yield* run(attempt, { ...attempt.task, folder: clone.folder })
+    return yield* resultOf(attempt, clone, outcome)
+  }).pipe(Effect.onExit(() => artifacts.remove(task).pipe(Effect.ignore)))
+})
+
+/** A defect in an executor is that executor's failure, not ours. */
+const run = (attempt: Attempt, task: Task): Effect.Effect<Outcome, ExecutorFailed> =>
+  Effect.suspend(() => attempt.executor.run(task, attempt.report)).pipe(
+    Effect.catchDefect((defect) =>
+      Effect.fail(
+        new ExecutorFailed({
+          kind: "final",
+          reason: `${attempt.executor.name} broke: ${Cause.pretty(Cause.die(defect)).split("\n")[0]}`,
+        }),
+      ),
+    ),
+  )
+
+/** A3. */
+const resultOf = Effect.fnUntraced(function* (
+  attempt: Attempt,
+  clone: Clone,
+  outcome: Outcome,
+): Effect.fn.Return<AttemptResult, ArtifactFault> {
+  const { artifacts, executor, task } = attempt
+  const state = yield* artifacts.inspect(clone)
+  const untouched = state.head === clone.base && state.dirty.length === 0
+  const cost = outcome.cost === undefined ? {} : { cost: outcome.cost }
+  if (untouched && outcome.changed === false) return { text: outcome.text, ...cost }
+  const commitsItself = state.head !== clone.base || untouched
+  const commit = commitsItself
+    ? state.head
+    : yield* artifacts.commit(clone, `${executor.name}: ${task.body}`, outcome.text)
+  yield* artifacts.verify(clone, commit)
+  const description = yield* artifacts.describe(clone.folder, commit, clone.base)
+  return yield* Effect.uninterruptible(
+    Effect.gen(function* () {
+      const claim = yield* artifacts.claim(clone, commit)
+      if (claim.claimed === "before") return yield* recovered(attempt, claim.commit)
+      return { text: outcome.text, artifact: yield* integrated(attempt, description), ...cost }
+    }),
+  )
+})
+
+/** A1. */
+const recovered = Effect.fnUntraced(function* (
+  attempt: Attempt,
+  commit: string,
+): Effect.fn.Return<AttemptResult, ArtifactFault> {
+  const { artifacts } = attempt
+  const text = yield* artifacts.textOf(commit)
+  const description = yield* artifacts.describe(artifacts.repository.dir, commit)
+  return { text, artifact: yield* integrated(attempt, description) }
+})
+
+const integrated = (attempt: Attempt, description: Description): Effect.Effect<AttemptArtifact, ArtifactFault> =>
+  attempt.artifacts.integrate(description.commit).pipe(
+    Effect.map((integration) => ({
+      ...description,
+      branch: integration.integrated ? "main" : attempt.artifacts.claimRef(attempt.task),
+      repo: attempt.artifacts.repository.name,
+    })),
+  )

@@ -1,0 +1,11 @@
+/** Does nothing, at once. For the bench, where the runtime's own cost is measured. */
+import { Effect } from "effect"
+import type { Executor } from "./executor.ts"
+
+export const none: Executor = {
+  name: "none",
+  repeat: "safe",
+  needsClone: false,
+  probe: () => Effect.succeed({ ready: true, detail: "does nothing" }),
+  run: () => Effect.succeed({ text: "done" }),
+}

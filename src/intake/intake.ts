@@ -1,0 +1,228 @@
+/**
+ * From a relay's verified events to the engine: what is new, what is whose, what is meant. The judging is pure
+ * (`judge.ts`); here it meets the store.
+ *
+ * N1  Nobody is judged before a roster is in force: nothing is `seen`, nothing is taken up.
+ * N2  A stranger's event leaves an entry in `seen` and a count, nothing else.
+ * N3  An event, its cursor and what is `seen` are one transaction; what is not committed is read again (P28).
+ * N4  A command dated before the relay's floor is passed over for that relay only, unseen (P25).
+ * N5  What our own receipts say has ended is never taken up again; what they say was begun becomes `interrupted`.
+ * N6  Nothing is taken up while the wizard may not (`ready`): the batch is read again when it may.
+ */
+import type { Limits } from "../limits.ts"
+import type { NostrEvent } from "../protocol/event.ts"
+import { readHeartbeat, type Heartbeat } from "../protocol/heartbeat.ts"
+import { readReceipt, type Receipt } from "../protocol/receipt.ts"
+import { isEnd, type Status } from "../protocol/status.ts"
+import type { Roster } from "../protocol/roster.ts"
+import type { CommandBounds, Repeat } from "../../machines/command.ts"
+import type { ClockShape } from "../services/clock.ts"
+import type { StoreShape } from "../store/store.ts"
+import type { EngineShape } from "../engine/engine.ts"
+import type { Envelope } from "../engine/command-host.ts"
+import { commandActor, type Received } from "../engine/commands.ts"
+import { Schema } from "effect"
+import { judge, type Reject, type Take } from "./judge.ts"
+
+/** What a relay connection hands over: verified, matching, in order of arrival. */
+export interface Batch {
+  readonly subscription: string
+  readonly relay: string
+  readonly events: readonly NostrEvent[]
+  /** Everything of the subscription up to this local time (unix ms) is in this batch or before. */
+  readonly cursorMs?: number
+}
+
+export interface IntakeOptions {
+  readonly wizard: string
+  readonly pubkey: string
+  readonly instance: string
+  readonly engine: EngineShape
+  readonly store: StoreShape
+  readonly clock: ClockShape
+  readonly limits: Limits
+  readonly roster: () => Roster | undefined
+  /** A roster version that a relay brought; resolves when it is stored. */
+  readonly offerRoster: (event: NostrEvent) => Promise<void>
+  /** Whether commands may be taken up. */
+  readonly ready: () => boolean
+  /** A heartbeat of our key by another instance. */
+  readonly heard: (heartbeat: Heartbeat) => void
+  readonly executor: { readonly name: string; readonly repeat: Repeat }
+  /** Counts what leaves no row, by reason. */
+  readonly count: (reason: string) => void
+}
+
+/** The queue has no room; the cursor stays where it is. */
+export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
+  wizard: Schema.String,
+  waiting: Schema.Number,
+}) {
+  override get message(): string {
+    return `${this.wizard} has ${this.waiting} commands waiting; no more are taken in until some are done`
+  }
+}
+
+/** The wizard takes nothing up now (it listens for another instance, or drains). */
+export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { wizard: Schema.String }) {
+  override get message(): string {
+    return `${this.wizard} takes no commands now`
+  }
+}
+
+/** The names of the subscriptions, in the order in which they are read. */
+export const subscriptionNames = ["roster", "own", "commands", "mentions"] as const
+export type SubscriptionName = (typeof subscriptionNames)[number]
+
+export interface Intake {
+  /** Resolves when the batch is durable; rejects where it is to be read again. */
+  readonly take: (batch: Batch) => Promise<void>
+  /** Our own receipts of a relay are read: goes on from what they tell. */
+  readonly importOwn: () => Promise<void>
+}
+
+export const openIntake = (options: IntakeOptions): Intake => {
+  const { wizard, pubkey, engine, store, clock, limits } = options
+
+  const moveCursor = (batch: Batch): void => {
+    if (batch.cursorMs === undefined) return
+    // A clock that ran ahead and came back leaves no cursor in the future (P6).
+    store.cursor.move(pubkey, batch.relay, batch.subscription, Math.min(batch.cursorMs, clock.nowMs()))
+  }
+
+  const takeRosters = async (batch: Batch): Promise<void> => {
+    for (const event of batch.events) await options.offerRoster(event)
+    await engine.write(() => moveCursor(batch))
+  }
+
+  const takeOwn = async (batch: Batch): Promise<void> => {
+    const receipts: Receipt[] = []
+    for (const event of batch.events) {
+      if (event.pubkey !== pubkey) continue
+      const heartbeat = readHeartbeat(event)
+      if (heartbeat !== undefined && heartbeat.instance !== options.instance) options.heard(heartbeat)
+      const receipt = readReceipt(event)
+      if (receipt !== undefined && receipt.wizard === wizard && !store.outbox.holds(event.id)) receipts.push(receipt)
+    }
+    await engine.write(() => {
+      for (const { id, command, n, status } of receipts) store.ownReceipt.add(id, command, wizard, n, status)
+      moveCursor(batch)
+    })
+  }
+
+  /** N5, for commands that the journal knows: a relay may know them further. Once our own history is read whole. */
+  const importOwn = async (): Promise<void> => {
+    const envelopes = store.command.unended(wizard).flatMap((row): readonly Envelope[] => {
+      const read = store.ownReceipt.of(row.id, wizard)
+      const last = read.find(({ status }) => isEnd(status as Status)) ?? read.at(-1)
+      if (last === undefined || (last.n < row.receipts && !isEnd(last.status as Status))) return []
+      const event = { type: "import", status: last.status, chain: { n: last.n, tip: last.id } }
+      return [{ actor: row.actor, cause: `import/${last.id}`, event }]
+    })
+    if (envelopes.length > 0) await engine.deliver(envelopes)
+  }
+
+  const takeCommands = async (batch: Batch): Promise<void> => {
+    const fresh = [...new Map(batch.events.map((event) => [event.id, event])).values()].filter(isNew)
+    if (!options.ready()) throw new NotReady({ wizard })
+    const roster = options.roster()
+    if (roster === undefined) return
+    const floor = store.cursor.floor(pubkey, batch.relay) ?? Number.NEGATIVE_INFINITY
+    const envelopes: Envelope[] = []
+    const judged: NostrEvent[] = []
+    for (const event of fresh) {
+      const envelope = event.created_at < floor ? "before the floor" : envelopeOf(event, roster)
+      if (typeof envelope !== "string") {
+        envelopes.push(envelope)
+        continue
+      }
+      options.count(envelope)
+      if (event.created_at >= floor) judged.push(event)
+    }
+    const outcomes = await engine.deliverWith(envelopes, (outcomes) => {
+      const nowMs = clock.nowMs()
+      for (const { id } of judged) store.seen.add(id, wizard, nowMs)
+      if (!outcomes.includes("deferred")) moveCursor(batch)
+    })
+    if (outcomes.includes("deferred")) throw new QueueFull({ wizard, waiting: limits.queueRowsMax })
+  }
+
+  const isNew = ({ id }: NostrEvent): boolean =>
+    !store.seen.has(id, wizard) && store.snapshot.get(commandActor(id, wizard)) === undefined
+
+  /** The `receive` of a command for this wizard, or why there is none. */
+  const envelopeOf = (event: NostrEvent, roster: Roster): Envelope | string => {
+    const nowMs = clock.nowMs()
+    const verdict = judge({ event, roster, wizards: [wizard], nowMs, limits })[0]
+    if (verdict === undefined) return "not-for-us"
+    if (verdict.outcome === "ignore") return verdict.reason
+    const own = store.ownReceipt.of(event.id, wizard)
+    const tip = own.at(-1)
+    if (own.some(({ status }) => isEnd(status as Status))) return "ended in an earlier life"
+    const imported = (tip?.status ?? null) as Status | null
+    const chain = tip === undefined ? null : { n: tip.n, tip: tip.id }
+    return {
+      actor: commandActor(event.id, wizard),
+      cause: event.id,
+      event: receiveOf(event, verdict, imported, chain, nowMs),
+    }
+  }
+
+  const receiveOf = (
+    event: NostrEvent,
+    verdict: Take | Reject,
+    imported: Status | null,
+    chain: Received["chain"],
+    nowMs: number,
+  ): Envelope["event"] => {
+    const taken = verdict.outcome === "take" ? verdict : undefined
+    const isVerb = taken?.work.type === "verb"
+    const input = {
+      atMs: nowMs,
+      repeat: isVerb ? "safe" : options.executor.repeat,
+      deadlineMs: taken?.deadlineMs ?? null,
+      refusal: verdict.outcome === "reject" ? verdict.reason : null,
+      stale: nowMs / 1000 - event.created_at > limits.commandAgeSecondsMax,
+      approval: null,
+      imported,
+      bounds: boundsOf(limits),
+    }
+    const command: Received = {
+      id: event.id,
+      wizard,
+      author: event.pubkey,
+      trace:
+        taken?.parent === undefined
+          ? event.id
+          : (store.command.get(commandActor(taken.parent, wizard))?.trace ?? taken.parent),
+      parent: taken?.parent ?? null,
+      form: verdict.form,
+      work: isVerb ? "verb" : "task",
+      executor: isVerb ? "verb" : options.executor.name,
+      body: taken?.body ?? event.content.slice(0, limits.answerCharsMax),
+      priority: taken?.priority ?? "normal",
+      warnings: taken?.warnings ?? [],
+      chain,
+      event,
+    }
+    return { type: "receive", input, command }
+  }
+
+  return {
+    take: async (batch) => {
+      if (batch.subscription === "roster") return takeRosters(batch)
+      if (batch.subscription === "own") return takeOwn(batch)
+      return takeCommands(batch)
+    },
+    importOwn,
+  }
+}
+
+export const boundsOf = (limits: Limits): CommandBounds => ({
+  attemptsMax: limits.attemptsMax,
+  lossesMax: limits.lossesMax,
+  retryMsMin: limits.retryMsMin,
+  retryMsMax: limits.retryMsMax,
+  approvalSecondsMax: limits.approvalSecondsMax,
+  interruptedSecondsMax: limits.interruptedSecondsMax,
+})

@@ -1,0 +1,280 @@
+/**
+ * From the outbox to the relays: signs what is owed, keeps the signed event, and offers it to each relay until each has
+ * answered.
+ *
+ *   outbox row ─► signer ─► stored with its signature ─► a lane for each (wizard, relay) ─► OK ─► delivery row
+ *
+ * U1  An event is signed once and stored before it is first sent; every resend is the same event.
+ * U2  A row is done when each relay has answered and one took it; refused by all, it is a dead letter with the reasons.
+ * U3  Events of one actor are offered to a relay in their order, one after the other.
+ * U4  A relay that is away loses nothing: its lane begins again at the oldest event that it has not answered.
+ * U5  Memory holds a page of a lane's backlog; the rest stays in the store.
+ */
+import type { NostrEvent } from "../protocol/event.ts"
+import type { ClockShape } from "../services/clock.ts"
+import type { Limits } from "../limits.ts"
+import { outboxStart, type OutboxPlace, type OutboxRow, type StoreShape } from "../store/store.ts"
+import type { Signer } from "../identity/signer.ts"
+import type { EngineShape } from "../engine/engine.ts"
+import type { Outgoing } from "../engine/commands.ts"
+
+export interface Answer {
+  readonly accepted: boolean
+  readonly message: string
+}
+
+/** One relay as one wizard sees it. `publish` rejects where there is no answer: not connected, lost, or too late. */
+export interface Outlet {
+  readonly relay: string
+  readonly publish: (event: NostrEvent) => Promise<Answer>
+}
+
+export interface Publisher {
+  /** Adds or replaces the outlet of a wizard to a relay. Returns what removes it. */
+  readonly attach: (wizard: string, outlet: Outlet) => () => void
+  /** The relay can be reached again. */
+  readonly reconnected: (wizard: string, relay: string) => void
+  /** Signs and sends for a wizard from now on. */
+  readonly open: (wizard: string, signer: Signer) => void
+  /** Events of a wizard that some relay has not answered. */
+  readonly backlog: (wizard: string) => number
+  readonly close: () => void
+}
+
+export interface PublisherOptions {
+  readonly engine: EngineShape
+  readonly store: StoreShape
+  readonly clock: ClockShape
+  readonly limits: Pick<
+    Limits,
+    "deliveriesInFlightMax" | "deliveryTriesMax" | "okMsMax" | "reconnectMsMin" | "reconnectMsMax"
+  >
+  /** Hears of what could not be signed or stored; it is tried again. */
+  readonly warn: (message: string) => void
+}
+
+const pageRows = 256
+
+export const openPublisher = (options: PublisherOptions): Publisher => {
+  const { engine, store } = options
+  const wizards = new Map<string, WizardOutbox>()
+  const unwatch = engine.watch(({ effects }) => {
+    const owners = new Set<string>()
+    for (const effect of effects) if (effect.kind === "publish") owners.add(effect.owner)
+    for (const owner of owners) wizards.get(owner)?.sign()
+  })
+  return {
+    open: (wizard, signer) => {
+      const outbox = openOutbox(wizard, signer, options)
+      wizards.set(wizard, outbox)
+      outbox.sign()
+    },
+    attach: (wizard, outlet) => wizards.get(wizard)?.attach(outlet) ?? (() => {}),
+    reconnected: (wizard, relay) => wizards.get(wizard)?.reconnected(relay),
+    backlog: (wizard) => store.outbox.countPending("publish", wizard),
+    close: () => {
+      unwatch()
+      for (const outbox of wizards.values()) outbox.close()
+    },
+  }
+}
+
+interface WizardOutbox {
+  readonly sign: () => void
+  readonly attach: (outlet: Outlet) => () => void
+  readonly reconnected: (relay: string) => void
+  readonly close: () => void
+}
+
+const openOutbox = (wizard: string, signer: Signer, options: PublisherOptions): WizardOutbox => {
+  const { engine, store, clock, limits, warn } = options
+  const lanes = new Map<string, Lane>()
+  let place: OutboxPlace = outboxStart
+  let signing = false
+  let again = false
+  let closed = false
+
+  /** Signs everything owed after `place`, page by page; one page at a time is under way. */
+  const sign = (): void => {
+    again = true
+    if (signing || closed) return
+    signing = true
+    void (async () => {
+      while (again && !closed) {
+        again = false
+        try {
+          while (await signPage()) for (const lane of lanes.values()) lane.pump()
+        } catch (error) {
+          warn(`${wizard}: what is owed could not be signed and stored, trying again: ${messageOf(error)}`)
+          await new Promise<void>((resolve) => void clock.after(limits.reconnectMsMin, resolve, { unref: true }))
+          again = true
+        }
+      }
+      signing = false
+    })()
+  }
+
+  const signPage = async (): Promise<boolean> => {
+    const rows = store.outbox.pending("publish", wizard, place, pageRows)
+    const last = rows.at(-1)
+    if (last === undefined) return false
+    const unsigned = rows.flatMap((row) => {
+      const event = JSON.parse(row.payload) as Outgoing
+      return event.sig === undefined ? [{ row, event }] : []
+    })
+    if (unsigned.length > 0) {
+      const signed = await signer.sign(unsigned.map(({ event }) => event))
+      await engine.write(() => {
+        for (const [i, { row }] of unsigned.entries()) store.outbox.payload(row.effect, JSON.stringify(signed[i]))
+      })
+    }
+    place = last
+    return true
+  }
+
+  /** U2: the row is settled when every lane's relay has answered. */
+  const settle = (row: OutboxRow): void => {
+    const answers = new Map(store.delivery.of(row.effect).map((delivery) => [delivery.relay, delivery]))
+    if (lanes.size === 0 || [...lanes.keys()].some((relay) => !answers.has(relay))) return
+    const given = [...answers.values()]
+    if (given.some((delivery) => delivery.state === "accepted")) store.outbox.done(row.effect)
+    else store.outbox.dead(row.effect, given.map((delivery) => `${delivery.relay}: ${delivery.error}`).join("; "))
+  }
+
+  return {
+    sign,
+    attach: (outlet) => {
+      lanes.get(outlet.relay)?.close()
+      const lane = openLane(wizard, outlet, settle, () => place, options)
+      lanes.set(outlet.relay, lane)
+      lane.pump()
+      return () => {
+        lane.close()
+        if (lanes.get(outlet.relay) === lane) lanes.delete(outlet.relay)
+      }
+    },
+    reconnected: (relay) => lanes.get(relay)?.restart(),
+    close: () => {
+      closed = true
+      for (const lane of lanes.values()) lane.close()
+    },
+  }
+}
+
+interface Lane {
+  /** Sends what is waiting, as far as there is room. */
+  readonly pump: () => void
+  /** Begins again at the oldest event without an answer. */
+  readonly restart: () => void
+  readonly close: () => void
+}
+
+const openLane = (
+  wizard: string,
+  outlet: Outlet,
+  settle: (row: OutboxRow) => void,
+  signedUpTo: () => OutboxPlace,
+  options: PublisherOptions,
+): Lane => {
+  const { engine, store, clock, limits, warn } = options
+  const { relay } = outlet
+  /** What waits behind an event of the same actor; the first of each list is under way (U3). */
+  const chains = new Map<string, OutboxRow[]>()
+  const tries = new Map<string, number>()
+  let place: OutboxPlace = outboxStart
+  let held = 0
+  let away = false
+  let closed = false
+  let generation = 0
+
+  const pump = (): void => {
+    while (!closed && !away && held < limits.deliveriesInFlightMax) {
+      const rows = store.outbox.pending("publish", wizard, place, pageRows).filter((row) => !isAfter(row, signedUpTo()))
+      const last = rows.at(-1)
+      if (last === undefined) return
+      place = last
+      for (const row of rows) {
+        if (store.delivery.of(row.effect).some((delivery) => delivery.relay === relay)) continue
+        held += 1
+        const chain = chains.get(row.actor)
+        if (chain === undefined) {
+          chains.set(row.actor, [row])
+          void send(row, generation)
+        } else chain.push(row)
+      }
+    }
+  }
+
+  const send = async (row: OutboxRow, mine: number): Promise<void> => {
+    const count = (tries.get(row.effect) ?? 0) + 1
+    tries.set(row.effect, count)
+    let answer: Answer
+    try {
+      answer = await outlet.publish(JSON.parse(row.payload) as NostrEvent)
+    } catch {
+      // No answer: everything unanswered goes out again when the connection says that the relay is there, or later.
+      tries.set(row.effect, count - 1)
+      if (mine !== generation || away) return
+      away = true
+      return void clock.after(limits.okMsMax, () => mine === generation && restart(), { unref: true })
+    }
+    if (mine !== generation || closed) return
+    if (!answer.accepted && mayPass(answer.message) && count < limits.deliveryTriesMax) {
+      const waitMs = Math.min(limits.reconnectMsMax, limits.reconnectMsMin * 2 ** (count - 1))
+      clock.after(waitMs, () => mine === generation && !closed && void send(row, mine), { unref: true })
+      return
+    }
+    try {
+      await engine.write(() => {
+        const state = answer.accepted ? "accepted" : "refused"
+        store.delivery.put({
+          effect: row.effect,
+          relay,
+          state,
+          tries: count,
+          error: answer.accepted ? null : answer.message,
+        })
+        settle(row)
+      })
+    } catch (error) {
+      // The answer is not kept, so the event goes out once more, and the relay says that it has it.
+      if (!closed) warn(`${wizard} at ${relay}: an answer could not be stored: ${messageOf(error)}`)
+      return void clock.after(limits.reconnectMsMin, restart, { unref: true })
+    }
+    tries.delete(row.effect)
+    if (mine !== generation) return
+    held -= 1
+    const chain = chains.get(row.actor)
+    chain?.shift()
+    const next = chain?.[0]
+    if (next === undefined) chains.delete(row.actor)
+    else void send(next, mine)
+    pump()
+  }
+
+  const restart = (): void => {
+    if (closed) return
+    generation += 1
+    chains.clear()
+    held = 0
+    away = false
+    place = outboxStart
+    pump()
+  }
+
+  return {
+    pump,
+    restart,
+    close: () => {
+      closed = true
+    },
+  }
+}
+
+/** Refusals that time may heal (NIP-01's prefixes); every other is final. */
+const mayPass = (message: string): boolean => /^(error|rate-limited|auth-required):/.test(message) || message === ""
+
+const isAfter = (a: OutboxPlace, b: OutboxPlace): boolean =>
+  a.position > b.position || (a.position === b.position && a.effect > b.effect)
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

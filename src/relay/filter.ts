@@ -1,0 +1,84 @@
+/**
+ * What a client asks for (NIP-01 filters): the gate by which unknown data becomes a filter, and what matches one.
+ *
+ * Fields that this relay does not know are ignored, as NIP-01 has it; a field that it knows and cannot read is refused,
+ * never widened. An empty list matches nothing. `storage.ts` answers the same question in SQL.
+ *
+ * F1  `matches` and the stored query agree on every event and every filter.
+ */
+import { Result, Schema } from "effect"
+import type { NostrEvent } from "../protocol/event.ts"
+import type { Limits } from "../limits.ts"
+
+/** One filter. Times are unix seconds, both ends included; `#x` holds values of the single-letter tag x. */
+export interface Filter {
+  readonly ids?: readonly string[]
+  readonly authors?: readonly string[]
+  readonly kinds?: readonly number[]
+  readonly since?: number
+  readonly until?: number
+  /** Stored events wanted, the newest. 0: only live ones. */
+  readonly limit?: number
+  readonly [tag: `#${string}`]: readonly string[]
+}
+
+/** Unknown data to a filter, or a line that says what is wrong with it. */
+export type ParseFilter = (value: unknown) => Result.Result<Filter, string>
+
+/** The parser for these limits (`relayFilterValuesMax` values in one list). */
+export const filterParser = (limits: Limits): ParseFilter => {
+  const decode = Schema.decodeUnknownResult(filterSchema(limits.relayFilterValuesMax))
+  return (value) => Result.mapError(decode(value), (error) => error.message.replaceAll(/\s+/g, " "))
+}
+
+/** The single-letter tags that a filter names, with the values it takes: [["e", ["5c83…"]]]. */
+export const tagConditions = (filter: Filter): readonly (readonly [name: string, values: readonly string[]])[] =>
+  Object.entries(filter).flatMap(([key, values]) => (tagKey.test(key) ? [[key.slice(1), values as string[]]] : []))
+
+/** Whether an event is one that the filter asks for; `limit` plays no part. */
+export const matches = (filter: Filter, event: NostrEvent): boolean =>
+  (filter.ids?.includes(event.id) ?? true) &&
+  (filter.authors?.includes(event.pubkey) ?? true) &&
+  (filter.kinds?.includes(event.kind) ?? true) &&
+  event.created_at >= (filter.since ?? 0) &&
+  event.created_at <= (filter.until ?? Infinity) &&
+  tagConditions(filter).every(([name, values]) =>
+    event.tags.some((tag) => tag[0] === name && tag[1] !== undefined && values.includes(tag[1])),
+  )
+
+/** Tags that filters can name: one letter and a value. */
+export const indexedTags = (event: NostrEvent): readonly (readonly [name: string, value: string])[] =>
+  event.tags.flatMap(([name, value]) =>
+    name !== undefined && value !== undefined && tagName.test(name) ? [[name, value] as const] : [],
+  )
+
+const tagName = /^[a-zA-Z]$/
+const tagKey = /^#[a-zA-Z]$/
+
+const filterSchema = (valuesMax: number) => {
+  const list = <S extends Schema.Constraint>(item: S) =>
+    Schema.Array(item).check(Schema.isMaxLength(valuesMax, { message: `Expected at most ${valuesMax} values` }))
+  const hex64 = Schema.String.check(
+    Schema.isPattern(/^[0-9a-f]{64}$/, { message: "Expected 64 lower-case hex digits" }),
+  )
+  const count = Schema.Number.check(
+    Schema.isInt(),
+    Schema.isGreaterThanOrEqualTo(0),
+    Schema.isLessThanOrEqualTo(Number.MAX_SAFE_INTEGER),
+  )
+  const letter = Schema.String.check(Schema.isPattern(tagName))
+  return Schema.StructWithRest(
+    Schema.Struct({
+      ids: Schema.optionalKey(list(hex64)),
+      authors: Schema.optionalKey(list(hex64)),
+      kinds: Schema.optionalKey(list(count)),
+      // NIP-01 wants whole ids and keys here too.
+      "#e": Schema.optionalKey(list(hex64)),
+      "#p": Schema.optionalKey(list(hex64)),
+      since: Schema.optionalKey(count),
+      until: Schema.optionalKey(count),
+      limit: Schema.optionalKey(count),
+    }),
+    [Schema.Record(Schema.TemplateLiteral(["#", letter]), list(Schema.String))],
+  )
+}

@@ -1,0 +1,178 @@
+/**
+ * The relay's port: web sockets for clients, NIP-11 for whoever asks by HTTP. The server's only file that touches `ws`.
+ *
+ * Owns the bound on a frame (1009), the number of clients (503), and finding out that a client is dead: one from which
+ * nothing came for a whole ping interval is cut off. Knows nothing of what is said.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+import { Schema } from "effect"
+import { WebSocket, WebSocketServer } from "ws"
+import type { Limits } from "../limits.ts"
+import type { ClockShape } from "../services/clock.ts"
+
+/** What the relay can do with a client. After its end everything is a no-op. */
+export interface ClientSocket {
+  readonly send: (text: string) => void
+  /** Bytes handed over that the network has not taken yet. */
+  readonly bufferedBytes: () => number
+  /** Stops and starts reading, so that the client feels it. */
+  readonly pause: () => void
+  readonly resume: () => void
+  /** Ends without a goodbye, for one that does not read. */
+  readonly cut: () => void
+}
+
+export interface ClientHandlers {
+  /** A text frame. Binary frames close the socket (1003). */
+  readonly message: (text: string) => void
+  /** The network took something: there is room for more. */
+  readonly drained: () => void
+  /** Once, and nothing after it. */
+  readonly closed: () => void
+}
+
+export interface ListenOptions {
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+  readonly limits: Limits
+  readonly clock: ClockShape
+  /** The NIP-11 document. */
+  readonly document: () => unknown
+  readonly connected: (socket: ClientSocket) => ClientHandlers
+}
+
+export interface Listener {
+  readonly port: number
+  readonly clients: () => number
+  /** Takes no more clients, says goodbye (1001 by default) to those there are, and resolves when they are gone. */
+  readonly close: (code?: number, reason?: string) => Promise<void>
+}
+
+export class PortBusy extends Schema.TaggedError<PortBusy>()("PortBusy", {
+  host: Schema.String,
+  port: Schema.Number,
+}) {
+  override get message(): string {
+    return (
+      `port ${this.port} on ${this.host} is taken, perhaps by a runtime or relay that already runs here: ` +
+      "stop that one, or choose another port (`runtime start --relay-port PORT`, `runtime relay serve --port PORT`)"
+    )
+  }
+}
+
+export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", {
+  host: Schema.String,
+  port: Schema.Number,
+  reason: Schema.String,
+}) {
+  override get message(): string {
+    return `the relay cannot listen on ${this.host}, port ${this.port}: ${this.reason}`
+  }
+}
+
+/** Rejects with PortBusy, or ListenFailed for any other reason (a privileged port, an address of another machine). */
+export const listen = async (options: ListenOptions): Promise<Listener> => {
+  const { limits, clock } = options
+  const http = createServer((request, response) => answerHttp(request, response, options.document))
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: limits.frameBytesMax, perMessageDeflate: false })
+  /** Clients from which something came since the last ping. */
+  const heard = new WeakSet<WebSocket>()
+
+  http.on("upgrade", (request, socket, head) => {
+    if (sockets.clients.size >= limits.relayClientsMax) {
+      socket.on("error", () => socket.destroy())
+      socket.end("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n")
+      return
+    }
+    sockets.handleUpgrade(request, socket, head, (client) => serve(client, heard, options.connected))
+  })
+
+  await bind(http, options)
+  let disarm = clock.after(
+    limits.pingSeconds * 1000,
+    function tick() {
+      for (const client of sockets.clients) {
+        if (!heard.delete(client) && !client.isPaused) client.terminate()
+        else if (client.readyState === WebSocket.OPEN) client.ping()
+      }
+      disarm = clock.after(limits.pingSeconds * 1000, tick, { unref: true })
+    },
+    { unref: true },
+  )
+
+  return {
+    port: (http.address() as AddressInfo).port,
+    clients: () => sockets.clients.size,
+    close: async (code = 1001, reason = "the relay is going away") => {
+      disarm()
+      const gone = new Promise<void>((resolve) => http.close(() => resolve()))
+      for (const client of sockets.clients) client.close(code, reason)
+      const cancel = clock.after(limits.relayGoodbyeMsMax, () => {
+        for (const client of sockets.clients) client.terminate()
+        http.closeAllConnections()
+      })
+      await gone
+      cancel()
+    },
+  }
+}
+
+const bind = (http: Server, { host, port }: ListenOptions): Promise<void> =>
+  new Promise((resolve, reject) => {
+    // Stays in place: a later fault (no more file handles) costs the one connection that had it, not the relay.
+    http.on("error", (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === "EADDRINUSE"
+          ? new PortBusy({ host, port })
+          : new ListenFailed({ host, port, reason: error.message }),
+      ),
+    )
+    http.listen(port, host, resolve)
+  })
+
+const serve = (client: WebSocket, heard: WeakSet<WebSocket>, connected: ListenOptions["connected"]): void => {
+  heard.add(client)
+  const handlers = connected({
+    send: (text) => {
+      if (client.readyState === WebSocket.OPEN) client.send(text, (error) => (error ? undefined : handlers.drained()))
+    },
+    bufferedBytes: () => client.bufferedAmount,
+    pause: () => client.pause(),
+    resume: () => {
+      // What came while it was paused is read only now.
+      heard.add(client)
+      client.resume()
+    },
+    cut: () => client.terminate(),
+  })
+  client.on("message", (data, binary) => {
+    heard.add(client)
+    if (binary) client.close(1003, "text frames only")
+    else handlers.message((data as Buffer).toString("utf8"))
+  })
+  client.on("pong", () => heard.add(client))
+  // What is wrong with a client's frames ends in `close`, with the code that says so; there is nothing else to do.
+  client.on("error", () => client.terminate())
+  client.once("close", handlers.closed)
+}
+
+const answerHttp = (request: IncomingMessage, response: ServerResponse, document: () => unknown): void => {
+  const cors = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+  }
+  if (request.method === "OPTIONS") response.writeHead(204, cors).end()
+  else if (request.method !== "GET" && request.method !== "HEAD")
+    response.writeHead(405, { ...cors, "Content-Type": "text/plain", Allow: "GET, HEAD, OPTIONS" }).end("GET only\n")
+  else if (request.headers.accept?.includes("application/nostr+json") === true)
+    response
+      .writeHead(200, { ...cors, "Content-Type": "application/nostr+json" })
+      .end(`${JSON.stringify(document())}\n`)
+  else
+    response
+      .writeHead(200, { ...cors, "Content-Type": "text/plain; charset=utf-8" })
+      .end("This is a Nostr relay: connect to this address with a Nostr client (ws://).\n")
+}

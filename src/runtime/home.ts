@@ -1,0 +1,46 @@
+/**
+ * Where a runtime keeps its things. With `--home DIR` or RUNTIME_HOME everything is under that folder and nothing
+ * outside is touched; without it the database is under XDG_DATA_HOME, keys are `~/.<name>_key` and artifacts
+ * `~/<name>-artifacts`, as the dispatch protocol says.
+ */
+import { mkdirSync } from "node:fs"
+import { homedir } from "node:os"
+import { join, resolve } from "node:path"
+
+export interface Home {
+  readonly dir: string
+  /** Given by the person; then it holds the keys and the artifacts too. */
+  readonly explicit: string | undefined
+  readonly database: string
+  readonly relayDatabase: string
+  readonly config: string
+  readonly control: string
+  /** Commands that wait for a relay, one signed event a file. */
+  readonly outgoing: string
+  /** One clone for each attempt under way. */
+  readonly work: string
+  readonly artifacts: (wizard: string) => string
+}
+
+/** The home that a person names, or the default one. */
+export const homeOf = (given: string | undefined, env: NodeJS.ProcessEnv = process.env): Home => {
+  const explicit = given ?? (env["RUNTIME_HOME"] || undefined)
+  const data = env["XDG_DATA_HOME"] || join(homedir(), ".local", "share")
+  const dir = explicit === undefined ? join(data, "wizardly-runtime") : resolve(explicit)
+  return {
+    dir,
+    explicit: explicit === undefined ? undefined : dir,
+    database: join(dir, "runtime.db"),
+    relayDatabase: join(dir, "relay.db"),
+    config: join(dir, "config.json"),
+    control: join(dir, "control.sock"),
+    outgoing: join(dir, "outgoing"),
+    work: join(dir, "work"),
+    artifacts: (wizard) => join(explicit === undefined ? homedir() : join(dir, "artifacts"), `${wizard}-artifacts`),
+  }
+}
+
+/** Makes its folders, for nobody else to read. */
+export const makeHome = (home: Home): void => {
+  for (const dir of [home.dir, home.outgoing, home.work]) mkdirSync(dir, { recursive: true, mode: 0o700 })
+}

@@ -1,0 +1,116 @@
+/**
+ * The roster in force, as the store holds it and as relays bring it; and, where the council's secret is kept, the next
+ * version.
+ *
+ * K1  A version counts only when it is stored.
+ * K2  Whoever holds versions that a relay lacks gives them to it: a box that is not admitted yet must be able to see
+ *     its admission there.
+ */
+import { Schema } from "effect"
+import { withId, type NostrEvent } from "../protocol/event.ts"
+import {
+  amend,
+  isRosterFault,
+  looksLikeRoster,
+  rosterTemplate,
+  type Roster,
+  type RosterChange,
+} from "../protocol/roster.ts"
+import { emptyChain, offer, rosterInForce, type RosterChain } from "../identity/roster.ts"
+import type { Signer } from "../identity/signer.ts"
+import type { EngineShape } from "../engine/engine.ts"
+import { nowSeconds, type ClockShape } from "../services/clock.ts"
+import type { StoreShape } from "../store/store.ts"
+
+export class RosterRefused extends Schema.TaggedError<RosterRefused>()("RosterRefused", { reason: Schema.String }) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+export interface RosterKeeper {
+  readonly council: string
+  readonly inForce: () => Roster | undefined
+  /** A verified event that may be a version; resolves when what it changed is stored. */
+  readonly offer: (event: NostrEvent) => Promise<void>
+  /** Ids of versions that others name and nobody brought yet. */
+  readonly missing: () => readonly string[]
+  /** All versions that are held, in order. */
+  readonly versions: () => readonly NostrEvent[]
+  /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused. */
+  readonly amend: (changes: readonly RosterChange[]) => Promise<Roster>
+  /** Hears of each version that comes into force. */
+  readonly watch: (hear: (roster: Roster) => void) => () => void
+}
+
+export const openRosterKeeper = (options: {
+  readonly council: string
+  readonly signer: Signer | undefined
+  readonly engine: EngineShape
+  readonly store: StoreShape
+  readonly clock: ClockShape
+  readonly warn: (message: string) => void
+}): RosterKeeper => {
+  const { council, signer, engine, store, clock, warn } = options
+  const watchers = new Set<(roster: Roster) => void>()
+  const missing = new Set<string>()
+  /** Versions that wait for the one before; bounded as the chain's own list is. */
+  const waiting = new Map<string, NostrEvent>()
+  const stored = store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent)
+  let chain: RosterChain = stored.reduce((held, event) => offer(held, event).chain, emptyChain(council))
+  let tail: Promise<unknown> = Promise.resolve()
+
+  const take = async (event: NostrEvent): Promise<void> => {
+    if (event.pubkey !== council || !looksLikeRoster(event)) return
+    const offered = offer(chain, event)
+    if (offered.warning !== undefined) warn(offered.warning)
+    waiting.set(event.id, event)
+    const gained = offered.chain.held.slice(chain.held.length)
+    if (gained.length > 0) {
+      await engine.write(() => {
+        for (const { id, version } of gained) {
+          store.roster.add(id, version, JSON.stringify(waiting.get(id)), clock.nowMs())
+        }
+      })
+    }
+    chain = offered.chain
+    const pending = new Set(chain.pending.map(({ id }) => id))
+    for (const id of waiting.keys()) if (!pending.has(id)) waiting.delete(id)
+    for (const id of [offered.missing, offered.dropped]) if (id !== undefined) missing.add(id)
+    for (const { id } of [...chain.held, ...chain.pending]) missing.delete(id)
+    const now = rosterInForce(chain)
+    if (gained.length > 0 && now !== undefined) for (const hear of watchers) hear(now)
+  }
+
+  /** One after the other: each is judged by the chain that the one before left. */
+  const inTurn = <A>(body: () => Promise<A>): Promise<A> => {
+    const turn = tail.then(body)
+    tail = turn.catch(() => {})
+    return turn
+  }
+
+  return {
+    council,
+    inForce: () => rosterInForce(chain),
+    offer: (event) => inTurn(() => take(event)),
+    missing: () => [...missing],
+    versions: () => store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent),
+    amend: (changes) =>
+      inTurn(async () => {
+        if (signer === undefined) {
+          throw new RosterRefused({
+            reason: "the council's secret is not kept here: write the next version where it is",
+          })
+        }
+        const next = amend(rosterInForce(chain), ...changes)
+        if (isRosterFault(next)) throw new RosterRefused({ reason: next.reason })
+        const [event] = await signer.sign([withId(council, rosterTemplate(next, nowSeconds(clock)))])
+        await take(event as NostrEvent)
+        return rosterInForce(chain) as Roster
+      }),
+    watch: (hear) => {
+      watchers.add(hear)
+      return () => void watchers.delete(hear)
+    },
+  }
+}

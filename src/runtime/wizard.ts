@@ -1,0 +1,470 @@
+/**
+ * One wizard on this machine, put together: its live actor, a connection to each relay, intake, worker, heartbeats.
+ * Everything here is memory; what must outlive it is in the store.
+ *
+ *   relay connections ─► intake ─► engine ─► tally ─► wizard actor ─► pump ─► engine ─► worker
+ */
+import { Effect } from "effect"
+import { openRelayConnection, type RelayConnection, type RelayReport } from "../../actors/relay-connection.ts"
+import type { Subscription } from "../../actors/subscription.ts"
+import { runWizard, type WizardActor, type WizardReport } from "../../actors/wizard.ts"
+import { superviseActor } from "../../actors/bridge.ts"
+import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
+import type { Commit, Counts } from "../engine/commands.ts"
+import type { EngineShape } from "../engine/engine.ts"
+import { runAttempt } from "../executors/attempt.ts"
+import type { Executor } from "../executors/executor.ts"
+import type { Signatures } from "../identity/signature-pool.ts"
+import type { Signer } from "../identity/signer.ts"
+import { openIntake, type SubscriptionName } from "../intake/intake.ts"
+import type { Limits } from "../limits.ts"
+import { withId, type NostrEvent } from "../protocol/event.ts"
+import { Kind } from "../protocol/kinds.ts"
+import { profileTemplate } from "../protocol/profile.ts"
+import { standing, wizardByKey } from "../protocol/roster.ts"
+import type { Publisher } from "../publish/publisher.ts"
+import { nowSeconds, type ClockShape } from "../services/clock.ts"
+import type { ChanceShape } from "../services/chance.ts"
+import type { SocketShape } from "../services/socket.ts"
+import type { CommandRow, StoreShape } from "../store/store.ts"
+import type { Home } from "./home.ts"
+import { openHeartbeats, type Heartbeats } from "./heartbeat.ts"
+import type { RosterKeeper } from "./roster-keeper.ts"
+import type { Child } from "./supervisor.ts"
+import { isPaused, performVerb } from "./verbs.ts"
+import { openWorker, type Worker } from "./worker.ts"
+
+export interface WizardHostOptions {
+  readonly name: string
+  readonly className: string
+  readonly signer: Signer
+  /** The key was made by this very start. */
+  readonly freshKey: boolean
+  readonly executor: Executor
+  readonly relays: readonly string[]
+  readonly home: Home
+  readonly instance: string
+  readonly engine: EngineShape
+  readonly store: StoreShape
+  readonly counts: Counts
+  readonly publisher: Publisher
+  readonly rosters: RosterKeeper
+  readonly signatures: Signatures
+  readonly clock: ClockShape
+  readonly chance: ChanceShape
+  readonly socket: SocketShape
+  readonly limits: Limits
+  readonly startedMs: number
+  readonly warn: (message: string) => void
+  readonly count: (reason: string) => void
+}
+
+export interface WizardHost {
+  readonly name: string
+  readonly pubkey: string
+  readonly status: () => WizardReport & { readonly instanceHeard: boolean }
+  readonly relays: () => readonly RelayReport[]
+  readonly claim: () => void
+  /** Takes nothing new; resolves when what runs is done, or was stopped after the drain's time. */
+  readonly drain: () => Promise<void>
+  /** What one sends on this wizard's sockets beside the outbox: rosters, a person's command. */
+  readonly send: (event: NostrEvent) => Promise<boolean>
+  /** Its supervised children: the wizard actor, and a connection to each relay. */
+  readonly children: readonly Child[]
+  readonly close: () => void
+}
+
+/** Fails where the artifacts folder cannot be used. */
+export const openWizard = Effect.fnUntraced(function* (options: WizardHostOptions) {
+  const { name, home, clock, chance } = options
+  const artifacts = yield* openArtifacts({
+    wizard: name,
+    dir: home.artifacts(name),
+    clones: `${home.work}/${name}`,
+    clock,
+    chance,
+  })
+  yield* artifacts.sweep
+  yield* Effect.promise(() => fixFloors(options))
+  const host = assemble(options, artifacts)
+  yield* Effect.promise(() => host.recover())
+  return host
+})
+
+const assemble = (
+  options: WizardHostOptions,
+  artifacts: Artifacts,
+): WizardHost & { recover: () => Promise<number> } => {
+  const { name, signer, engine, store, counts, clock, limits, rosters, publisher, executor, warn } = options
+  const { pubkey } = signer
+  const connections = new Map<string, RelayConnection>()
+  const unread = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set(["roster", "own"])]))
+  let actor: WizardActor | undefined
+  let open = false
+  let draining = false
+  let heard = false
+  let release: () => void = () => {}
+  const released = new Promise<void>((resolve) => (release = resolve))
+
+  const state = (): string => actor?.status().state ?? "waiting"
+  const tell: WizardActor["tell"] = (event) => actor?.tell(event)
+  const tally = (): void =>
+    tell({ type: "tally", open: counts.open(name, "task"), queued: counts.queued(name), paused: isPaused(store, name) })
+
+  const perform = (row: CommandRow, attempt: number) =>
+    row.work === "verb"
+      ? performVerb(row, {
+          wizard: name,
+          engine,
+          store,
+          counts,
+          limits,
+          state,
+          executor: executorLine(executor),
+          nowMs: clock.nowMs,
+          startedMs: options.startedMs,
+        })
+      : runTask(options, artifacts, row, attempt)
+  const worker: Worker = openWorker({
+    wizard: name,
+    engine,
+    store,
+    clock,
+    chance: options.chance,
+    limits,
+    perform,
+    warn,
+  })
+
+  const heartbeats: Heartbeats = openHeartbeats({
+    wizard: name,
+    instance: options.instance,
+    signer,
+    engine,
+    store,
+    clock,
+    limits,
+    state,
+    queued: () => counts.queued(name),
+    send: (event) => void send(event),
+    warn,
+  })
+
+  /** To every relay that is connected. True when one took it. */
+  const send = async (event: NostrEvent): Promise<boolean> => {
+    const answers = await Promise.allSettled([...connections.values()].map((connection) => connection.publish(event)))
+    return answers.some((answer) => answer.status === "fulfilled" && answer.value.accepted)
+  }
+
+  const intake = openIntake({
+    wizard: name,
+    pubkey,
+    instance: options.instance,
+    engine,
+    store,
+    clock,
+    limits,
+    roster: rosters.inForce,
+    offerRoster: rosters.offer,
+    ready: () => open,
+    heard: ({ createdAt, interval }) => {
+      if (createdAt * 1000 < Math.floor(options.startedMs / 1000) * 1000) return
+      heard = true
+      tell({ type: "hear", intervalMs: interval * 1000 })
+    },
+    executor: { name: executor.name, repeat: executor.repeat },
+    count: options.count,
+  })
+
+  const pump = openPump({
+    name,
+    engine,
+    store,
+    counts,
+    limits,
+    may: () => open && !draining,
+    paused: () => isPaused(store, name),
+    warn,
+    clock,
+  })
+
+  const startActor = (): WizardActor => {
+    open = false
+    actor = runWizard({
+      clock,
+      limits,
+      freshKey: options.freshKey,
+      paused: isPaused(store, name),
+      beat: heartbeats.beat,
+      pump: pump.tasks,
+      takeIn: (may) => {
+        open = may
+        for (const connection of connections.values()) connection.resubscribe()
+        if (!may) return
+        heartbeats.beat(state())
+        pump.verbs()
+        pump.tasks()
+      },
+      released: () => release(),
+    })
+    admit()
+    return actor
+  }
+
+  const admit = (): void => {
+    const roster = rosters.inForce()
+    tell({ type: roster !== undefined && wizardByKey(roster, pubkey)?.name === name ? "admit" : "dismiss" })
+    if (state() === "catching-up" && [...unread.values()].every((names) => names.size === 0))
+      tell({ type: "history-read" })
+    tally()
+  }
+
+  const connect = (url: string): RelayConnection => {
+    const connection = openRelayConnection({
+      url,
+      identity: pubkey,
+      socket: options.socket,
+      clock,
+      chance: options.chance,
+      limits,
+      verifier: options.signatures.verifier,
+      signer,
+      subscriptions: () => subscriptionsFor(url),
+      take: intake.take,
+      read: (subscription) => void read(connection, url, subscription),
+      changed: (report) => {
+        if (report.state === "catching-up") {
+          publisher.reconnected(name, url)
+          void giveProfile(connection, url)
+        }
+      },
+    })
+    connections.set(url, connection)
+    publisher.attach(name, { relay: url, publish: connection.publish })
+    return connection
+  }
+
+  const read = async (connection: RelayConnection, url: string, subscription: string): Promise<void> => {
+    if (subscription === "roster") void giveRosters(connection)
+    if (subscription === "own") {
+      await intake
+        .importOwn()
+        .catch((error: unknown) => warn(`${name}: own receipts of ${url}: ${(error as Error).message}`))
+    }
+    unread.get(url)?.delete(subscription)
+    if ([...unread.values()].every((names) => names.size === 0)) tell({ type: "history-read" })
+  }
+
+  /** K2 of the roster keeper: a relay that lacks a version gets it. It says `duplicate:` where it does not. */
+  const giveRosters = async (connection: RelayConnection): Promise<void> => {
+    for (const event of rosters.versions()) await connection.publish(event).catch(() => undefined)
+  }
+
+  const giveProfile = async (connection: RelayConnection, url: string): Promise<void> => {
+    const about = `${options.className} wizard, ${executorLine(executor)}`
+    if (store.setting.get(name, `profile ${url}`) === about) return
+    const template = profileTemplate({ name, about, createdAt: nowSeconds(clock) })
+    const [event] = await signer.sign([withId(pubkey, template)])
+    const answer = event === undefined ? undefined : await connection.publish(event).catch(() => undefined)
+    if (answer?.accepted === true)
+      await engine.write(() => store.setting.put(name, `profile ${url}`, about)).catch(() => undefined)
+  }
+
+  const subscriptionsFor = (url: string): readonly Subscription[] =>
+    subscriptionsOf({ url, pubkey, store, clock, limits, rosters, open: () => open })
+
+  const watches = [
+    rosters.watch(() => {
+      admit()
+      for (const connection of connections.values()) connection.resubscribe()
+      void withdraw(engine, store, rosters, name)
+    }),
+    engine.watch(({ steps }) => {
+      if (!steps.some((step) => step.actor.endsWith(`/${name}`))) return
+      pump.verbs()
+      tally()
+    }),
+  ]
+
+  return {
+    name,
+    pubkey,
+    status: () => ({
+      ...(actor?.status() ?? { state: "waiting", open: 0, queued: 0, sinceMs: options.startedMs }),
+      instanceHeard: heard,
+    }),
+    relays: () => [...connections.values()].map((connection) => connection.status()),
+    claim: () => tell({ type: "claim" }),
+    drain: async () => {
+      tell({ type: "drain" })
+      draining = true
+      const cancel = clock.after(limits.drainSecondsMax * 1000, () => release())
+      if (worker.running() === 0) release()
+      await released
+      cancel()
+      await worker.abandon("the runtime was stopped before it was done")
+      tell({ type: "drained" })
+    },
+    send,
+    children: [
+      { name: "wizard", restart: "transient", run: superviseActor(`wizard/${name}`, startActor) },
+      ...options.relays.map((url): Child => ({
+        name: `relay-connection ${url}`,
+        restart: "transient",
+        run: superviseActor(`relay-connection/${name}/${url}`, () => connect(url)),
+      })),
+    ],
+    recover: worker.recover,
+    close: () => {
+      for (const unwatch of watches) unwatch()
+      worker.close()
+      heartbeats.close()
+    },
+  }
+}
+
+/** A relay's first reading looks back only so far, for good: history is not a queue. */
+const fixFloors = ({ engine, store, relays, signer, clock, limits }: WizardHostOptions): Promise<void> =>
+  engine.write(() => {
+    for (const url of relays) store.cursor.setFloor(signer.pubkey, url, nowSeconds(clock) - limits.firstReadSecondsMax)
+  })
+
+const runTask = (options: WizardHostOptions, artifacts: Artifacts, row: CommandRow, attempt: number) => {
+  const begun = options.clock.nowMs()
+  return runAttempt({
+    executor: options.executor,
+    artifacts,
+    report: () => {},
+    task: {
+      command: row.id,
+      wizard: row.wizard,
+      trace: row.trace,
+      attempt,
+      body: row.body,
+      author: row.author,
+      createdAt: row.created_at,
+      priority: (["low", "normal", "high", "urgent"] as const)[row.priority] ?? "normal",
+      ...(row.deadline_ms !== null && { deadlineMs: row.deadline_ms }),
+    },
+  }).pipe(
+    Effect.map(({ text, artifact }) => ({
+      text,
+      tookMs: options.clock.nowMs() - begun,
+      ...(artifact !== undefined && { artifact: artifact satisfies Commit }),
+    })),
+  )
+}
+
+const executorLine = (executor: Executor): string =>
+  executor.name === "note" ? "note; no model attached" : executor.name
+
+/** What is asked of a relay, in the order in which it is read. */
+const subscriptionsOf = (options: {
+  readonly url: string
+  readonly pubkey: string
+  readonly store: StoreShape
+  readonly clock: ClockShape
+  readonly limits: Limits
+  readonly rosters: RosterKeeper
+  readonly open: () => boolean
+}): readonly Subscription[] => {
+  const { url, pubkey, store, clock, limits, rosters } = options
+  const since = (subscription: SubscriptionName, firstMs: () => number) => (): number => {
+    const cursor = store.cursor.get(pubkey, url, subscription)
+    if (cursor === undefined) return firstMs()
+    const quick = clock.nowMs() - cursor < limits.lookBackSecondsQuick * 1000
+    const lookBack = quick ? limits.lookBackSecondsQuick : limits.lookBackSecondsMax
+    return Math.min(cursor, clock.nowMs()) - lookBack * 1000
+  }
+  const ownMs = (): number => clock.nowMs() - (limits.commandAgeSecondsMax + 2 * 24 * 3600) * 1000
+  const read: Subscription[] = [
+    { name: "roster", filters: [{ kinds: [Kind.record], authors: [rosters.council] }], sinceMs: () => undefined },
+    {
+      name: "own",
+      filters: [{ kinds: [Kind.note, Kind.record, Kind.artifact], authors: [pubkey] }],
+      sinceMs: since("own", ownMs),
+    },
+  ]
+  const roster = rosters.inForce()
+  if (roster === undefined || !options.open()) return read
+  const authors = roster.operators
+    .map((operator) => operator.pubkey)
+    .filter((key) => standing(roster, key) === "operator")
+  const floorMs = (): number => (store.cursor.floor(pubkey, url) ?? nowSeconds(clock)) * 1000
+  return [
+    ...read,
+    {
+      name: "commands",
+      filters: [
+        { kinds: [Kind.command, Kind.note], authors },
+        { kinds: [Kind.command, Kind.note], "#p": [pubkey] },
+      ],
+      sinceMs: since("commands", floorMs),
+    },
+  ]
+}
+
+/** Work whose author lost the right to it ends. */
+const withdraw = async (
+  engine: EngineShape,
+  store: StoreShape,
+  rosters: RosterKeeper,
+  wizard: string,
+): Promise<void> => {
+  const roster = rosters.inForce()
+  if (roster === undefined) return
+  const rows = store.command.unended(wizard).filter((row) => standing(roster, row.author) !== "operator")
+  if (rows.length === 0) return
+  await engine
+    .deliver(
+      rows.map(({ actor }) => ({
+        actor,
+        cause: `roster/${roster.version}`,
+        event: { type: "cancel", reason: "authority withdrawn" },
+      })),
+    )
+    // It is judged again when it would begin.
+    .catch(() => undefined)
+}
+
+/** Begins what is queued, one delivery at a time for verbs and for tasks. */
+const openPump = (options: {
+  readonly name: string
+  readonly engine: EngineShape
+  readonly store: StoreShape
+  readonly counts: Counts
+  readonly limits: Limits
+  readonly clock: ClockShape
+  readonly may: () => boolean
+  readonly paused: () => boolean
+  readonly warn: (message: string) => void
+}): { readonly verbs: () => void; readonly tasks: () => void } => {
+  const { name, engine, store, counts, limits, clock } = options
+  const lane = (work: "verb" | "task", openMax: number, may: () => boolean) => {
+    let busy = false
+    const pump = async (): Promise<void> => {
+      if (busy || !may()) return
+      const room = openMax - counts.open(name, work)
+      if (room <= 0) return
+      const rows = store.command.next(name, work, room)
+      if (rows.length === 0) return
+      busy = true
+      try {
+        const outcomes = await engine.deliver(
+          rows.map(({ actor, receipts }) => ({ actor, cause: `begin/${receipts}`, event: { type: "begin" } })),
+        )
+        busy = false
+        if (outcomes.includes("applied")) void pump()
+      } catch (error) {
+        busy = false
+        options.warn(`${name}: nothing could be begun, trying again: ${(error as Error).message}`)
+        clock.after(limits.retryMsMin, () => void pump(), { unref: true })
+      }
+    }
+    return () => void pump()
+  }
+  return {
+    verbs: lane("verb", 1, options.may),
+    tasks: lane("task", limits.concurrentAttemptsMax, () => options.may() && !options.paused()),
+  }
+}

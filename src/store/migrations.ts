@@ -1,0 +1,180 @@
+/**
+ * The runtime's database, as numbered migrations. Never edit one that was released: add the next.
+ *
+ * Who writes what is in the architecture page; all of it is written in the engine's group transaction.
+ */
+export const migrations: readonly string[] = [
+  /* 1: journal in, outbox out */ `
+  -- Every input that an actor took, in the order in which it took effect. \`position\` orders the whole home.
+  CREATE TABLE journal (
+    position INTEGER PRIMARY KEY,
+    actor    TEXT NOT NULL,
+    seq      INTEGER NOT NULL,
+    machine  TEXT NOT NULL,
+    version  INTEGER NOT NULL,
+    cause    TEXT NOT NULL,
+    at_ms    INTEGER NOT NULL,
+    event    TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    refused  INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (actor, seq),
+    UNIQUE (actor, cause)
+  ) STRICT;
+
+  -- Where each actor stands: within one machine version a cache of the fold over its journal, across versions the truth.
+  CREATE TABLE snapshot (
+    actor   TEXT PRIMARY KEY,
+    machine TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    state   TEXT NOT NULL,
+    context TEXT NOT NULL,
+    done    INTEGER NOT NULL,
+    fault   TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX snapshot_open ON snapshot (machine) WHERE done = 0;
+
+  -- Effects on the world that are still owed, or were; named actor/sequence/index. \`owner\` is the wizard that owes it.
+  CREATE TABLE outbox (
+    effect   TEXT PRIMARY KEY,
+    position INTEGER NOT NULL,
+    kind     TEXT NOT NULL,
+    actor    TEXT NOT NULL,
+    owner    TEXT NOT NULL,
+    payload  TEXT NOT NULL,
+    event_id TEXT,
+    state    TEXT NOT NULL DEFAULT 'pending',
+    error    TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX outbox_pending ON outbox (kind, owner, position, effect) WHERE state = 'pending';
+  CREATE INDEX outbox_event ON outbox (event_id) WHERE event_id IS NOT NULL;
+
+  -- One outgoing event at one relay: written when it was answered.
+  CREATE TABLE delivery (
+    effect TEXT NOT NULL,
+    relay  TEXT NOT NULL,
+    state  TEXT NOT NULL,
+    tries  INTEGER NOT NULL,
+    error  TEXT,
+    PRIMARY KEY (effect, relay)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE timer (
+    actor  TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    due_ms INTEGER NOT NULL,
+    effect TEXT NOT NULL,
+    PRIMARY KEY (actor, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX timer_due ON timer (due_ms);
+
+  -- What a person asks about, and what the queue is ordered by.
+  CREATE TABLE command (
+    actor       TEXT PRIMARY KEY,
+    id          TEXT NOT NULL,
+    wizard      TEXT NOT NULL,
+    author      TEXT NOT NULL,
+    trace       TEXT NOT NULL,
+    parent      TEXT,
+    form        TEXT NOT NULL,
+    work        TEXT NOT NULL,
+    executor    TEXT NOT NULL,
+    body        TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    deadline_ms INTEGER,
+    created_at  INTEGER NOT NULL,
+    arrived     INTEGER NOT NULL,
+    arrived_ms  INTEGER NOT NULL,
+    state       TEXT NOT NULL,
+    ended       INTEGER NOT NULL DEFAULT 0,
+    since_ms    INTEGER NOT NULL,
+    reason      TEXT,
+    result      TEXT,
+    receipts    INTEGER NOT NULL DEFAULT 0,
+    tip         TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX command_queue ON command (wizard, work, priority DESC, ifnull(deadline_ms, 9007199254740991), arrived)
+    WHERE state = 'acknowledged';
+  CREATE INDEX command_open ON command (wizard, state) WHERE ended = 0;
+  CREATE INDEX command_id ON command (id);
+  CREATE INDEX command_arrived ON command (arrived);
+
+  CREATE TABLE attempt (
+    actor      TEXT NOT NULL,
+    attempt    INTEGER NOT NULL,
+    wizard     TEXT NOT NULL,
+    work       TEXT NOT NULL,
+    executor   TEXT NOT NULL,
+    begun_ms   INTEGER NOT NULL,
+    ended_ms   INTEGER,
+    outcome    TEXT,
+    PRIMARY KEY (actor, attempt)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX attempt_open ON attempt (wizard, work) WHERE ended_ms IS NULL;
+
+  -- Up to when (local receive time) everything of a subscription is committed; and the floor of a first reading.
+  CREATE TABLE cursor (
+    identity     TEXT NOT NULL,
+    relay        TEXT NOT NULL,
+    subscription TEXT NOT NULL,
+    at_ms        INTEGER NOT NULL,
+    PRIMARY KEY (identity, relay, subscription)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE floor (
+    identity TEXT NOT NULL,
+    relay    TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (identity, relay)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Ids that a wizard judged for good and that left nothing else behind.
+  CREATE TABLE seen (
+    id     TEXT NOT NULL,
+    wizard TEXT NOT NULL,
+    at_ms  INTEGER NOT NULL,
+    PRIMARY KEY (id, wizard)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX seen_age ON seen (at_ms);
+
+  CREATE TABLE dead_letter (
+    position INTEGER PRIMARY KEY,
+    at_ms    INTEGER NOT NULL,
+    actor    TEXT NOT NULL,
+    cause    TEXT NOT NULL,
+    input    TEXT NOT NULL,
+    error    TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX dead_letter_cause ON dead_letter (actor, cause);
+
+  CREATE TABLE setting (
+    scope TEXT NOT NULL,
+    key   TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (scope, key)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE roster (
+    id       TEXT PRIMARY KEY,
+    version  INTEGER NOT NULL,
+    event    TEXT NOT NULL,
+    at_ms    INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- Our own receipts as relays gave them back, where the journal did not know them.
+  CREATE TABLE own_receipt (
+    id      TEXT PRIMARY KEY,
+    command TEXT NOT NULL,
+    wizard  TEXT NOT NULL,
+    n       INTEGER NOT NULL,
+    status  TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX own_receipt_command ON own_receipt (command, wizard, n);
+
+  CREATE TABLE restart (
+    position INTEGER PRIMARY KEY,
+    at_ms    INTEGER NOT NULL,
+    path     TEXT NOT NULL,
+    reason   TEXT NOT NULL
+  ) STRICT;
+  `,
+]

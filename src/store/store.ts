@@ -1,0 +1,438 @@
+/**
+ * The runtime's store: typed rows over SQLite, all SQL of the engine in one room. It decides nothing.
+ *
+ * Everything that writes must run inside the engine's group transaction (`Engine.write`, or a projection).
+ */
+import { Context } from "effect"
+import { migrations } from "./migrations.ts"
+import { openDatabase, type Database } from "./sqlite.ts"
+
+export interface SnapshotRow {
+  readonly actor: string
+  readonly machine: string
+  readonly version: number
+  readonly seq: number
+  readonly state: string
+  /** JSON */
+  readonly context: string
+  readonly done: number
+  readonly fault: string | null
+}
+
+export interface JournalRow {
+  readonly position: number
+  readonly actor: string
+  readonly seq: number
+  readonly machine: string
+  readonly version: number
+  readonly cause: string
+  readonly at_ms: number
+  /** JSON */
+  readonly event: string
+  /** The state after it. */
+  readonly state: string
+  readonly refused: number
+}
+
+export interface OutboxRow {
+  readonly effect: string
+  readonly position: number
+  readonly kind: string
+  readonly actor: string
+  readonly owner: string
+  /** JSON */
+  readonly payload: string
+  readonly event_id: string | null
+  readonly state: "pending" | "done" | "dead"
+  readonly error: string | null
+}
+
+/** A place in the outbox's order. */
+export type OutboxPlace = Pick<OutboxRow, "position" | "effect">
+
+export const outboxStart: OutboxPlace = { position: 0, effect: "" }
+
+export interface TimerRow {
+  readonly actor: string
+  readonly name: string
+  readonly due_ms: number
+  readonly effect: string
+}
+
+export interface CommandRow {
+  readonly actor: string
+  readonly id: string
+  readonly wizard: string
+  readonly author: string
+  readonly trace: string
+  readonly parent: string | null
+  readonly form: string
+  readonly work: string
+  readonly executor: string
+  readonly body: string
+  readonly priority: number
+  readonly deadline_ms: number | null
+  readonly created_at: number
+  readonly arrived: number
+  readonly arrived_ms: number
+  readonly state: string
+  readonly ended: number
+  readonly since_ms: number
+  readonly reason: string | null
+  /** JSON */
+  readonly result: string | null
+  readonly receipts: number
+  readonly tip: string | null
+}
+
+export interface AttemptRow {
+  readonly actor: string
+  readonly attempt: number
+  readonly wizard: string
+  readonly work: string
+  readonly executor: string
+  readonly begun_ms: number
+  readonly ended_ms: number | null
+  readonly outcome: string | null
+}
+
+export interface DeliveryRow {
+  readonly effect: string
+  readonly relay: string
+  readonly state: "accepted" | "refused"
+  readonly tries: number
+  readonly error: string | null
+}
+
+const make = (database: Database) => {
+  const sql = database.statement
+  const get = <Row>(text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined
+  const all = <Row>(text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[]
+  const run = (text: string, ...values: unknown[]): number => sql(text).run(...values).changes
+
+  return {
+    database,
+
+    journal: {
+      last: (): number => get<{ n: number | null }>("SELECT max(position) AS n FROM journal")?.n ?? 0,
+      has: (actor: string, cause: string): boolean =>
+        get("SELECT 1 FROM journal WHERE actor = ? AND cause = ?", actor, cause) !== undefined,
+      append: (row: JournalRow): void =>
+        void run(
+          "INSERT INTO journal (position, actor, seq, machine, version, cause, at_ms, event, state, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          row.position,
+          row.actor,
+          row.seq,
+          row.machine,
+          row.version,
+          row.cause,
+          row.at_ms,
+          row.event,
+          row.state,
+          row.refused,
+        ),
+      of: (actor: string): JournalRow[] => all("SELECT * FROM journal WHERE actor = ? ORDER BY seq", actor),
+      first: (actor: string): JournalRow | undefined => get("SELECT * FROM journal WHERE actor = ? AND seq = 1", actor),
+    },
+
+    snapshot: {
+      get: (actor: string): SnapshotRow | undefined => get("SELECT * FROM snapshot WHERE actor = ?", actor),
+      put: (row: SnapshotRow): void =>
+        void run(
+          "INSERT INTO snapshot (actor, machine, version, seq, state, context, done, fault) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor) DO UPDATE SET version = excluded.version, seq = excluded.seq, state = excluded.state, context = excluded.context, done = excluded.done, fault = excluded.fault",
+          row.actor,
+          row.machine,
+          row.version,
+          row.seq,
+          row.state,
+          row.context,
+          row.done,
+          row.fault,
+        ),
+      fault: (actor: string, fault: string): void =>
+        void run("UPDATE snapshot SET fault = ? WHERE actor = ?", fault, actor),
+      unended: (): SnapshotRow[] => all("SELECT * FROM snapshot WHERE done = 0"),
+    },
+
+    outbox: {
+      add: (row: Omit<OutboxRow, "state" | "error">): void =>
+        void run(
+          "INSERT INTO outbox (effect, position, kind, actor, owner, payload, event_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+          row.effect,
+          row.position,
+          row.kind,
+          row.actor,
+          row.owner,
+          row.payload,
+          row.event_id,
+        ),
+      get: (effect: string): OutboxRow | undefined => get("SELECT * FROM outbox WHERE effect = ?", effect),
+      /** The next ones in order, after (position, effect). */
+      pending: (kind: string, owner: string, after: OutboxPlace, most: number): OutboxRow[] =>
+        all(
+          "SELECT * FROM outbox WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, effect) > (?, ?) ORDER BY position, effect LIMIT ?",
+          kind,
+          owner,
+          after.position,
+          after.effect,
+          most,
+        ),
+      countPending: (kind: string, owner: string): number =>
+        get<{ n: number }>(
+          "SELECT count(*) AS n FROM outbox WHERE kind = ? AND owner = ? AND state = 'pending'",
+          kind,
+          owner,
+        )?.n ?? 0,
+      payload: (effect: string, payload: string): void =>
+        void run("UPDATE outbox SET payload = ? WHERE effect = ?", payload, effect),
+      done: (effect: string): void => void run("UPDATE outbox SET state = 'done' WHERE effect = ?", effect),
+      dead: (effect: string, error: string): void =>
+        void run("UPDATE outbox SET state = 'dead', error = ? WHERE effect = ?", error, effect),
+      holds: (eventId: string): boolean => get("SELECT 1 FROM outbox WHERE event_id = ?", eventId) !== undefined,
+      of: (actor: string): OutboxRow[] =>
+        all(
+          "SELECT * FROM outbox WHERE effect >= ? AND effect < ? ORDER BY position, effect",
+          `${actor}/`,
+          `${actor}0`,
+        ),
+      allDead: (): OutboxRow[] => all("SELECT * FROM outbox WHERE state = 'dead' ORDER BY position"),
+    },
+
+    delivery: {
+      put: (row: DeliveryRow): void =>
+        void run(
+          "INSERT INTO delivery (effect, relay, state, tries, error) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, tries = excluded.tries, error = excluded.error",
+          row.effect,
+          row.relay,
+          row.state,
+          row.tries,
+          row.error,
+        ),
+      of: (effect: string): DeliveryRow[] => all("SELECT * FROM delivery WHERE effect = ?", effect),
+    },
+
+    timer: {
+      get: (actor: string, name: string): TimerRow | undefined =>
+        get("SELECT * FROM timer WHERE actor = ? AND name = ?", actor, name),
+      put: (row: TimerRow): void =>
+        void run(
+          "INSERT INTO timer (actor, name, due_ms, effect) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET due_ms = excluded.due_ms, effect = excluded.effect",
+          row.actor,
+          row.name,
+          row.due_ms,
+          row.effect,
+        ),
+      remove: (actor: string, name: string): void =>
+        void run("DELETE FROM timer WHERE actor = ? AND name = ?", actor, name),
+      next: (): number | undefined =>
+        get<{ due: number | null }>("SELECT min(due_ms) AS due FROM timer")?.due ?? undefined,
+      due: (nowMs: number, most: number): TimerRow[] =>
+        all("SELECT * FROM timer WHERE due_ms <= ? ORDER BY due_ms LIMIT ?", nowMs, most),
+    },
+
+    command: {
+      add: (
+        row: Omit<CommandRow, "ended" | "reason" | "result" | "receipts" | "tip">,
+        receipts: number,
+        tip: string | null,
+      ): void =>
+        void run(
+          "INSERT INTO command (actor, id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, since_ms, receipts, tip) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          row.actor,
+          row.id,
+          row.wizard,
+          row.author,
+          row.trace,
+          row.parent,
+          row.form,
+          row.work,
+          row.executor,
+          row.body,
+          row.priority,
+          row.deadline_ms,
+          row.created_at,
+          row.arrived,
+          row.arrived_ms,
+          row.state,
+          row.since_ms,
+          receipts,
+          tip,
+        ),
+      get: (actor: string): CommandRow | undefined => get("SELECT * FROM command WHERE actor = ?", actor),
+      move: (
+        actor: string,
+        row: Pick<CommandRow, "state" | "ended" | "since_ms" | "reason" | "result" | "receipts" | "tip">,
+      ): void =>
+        void run(
+          "UPDATE command SET state = ?, ended = ?, since_ms = ?, reason = ?, result = coalesce(?, result), receipts = ?, tip = ? WHERE actor = ?",
+          row.state,
+          row.ended,
+          row.since_ms,
+          row.reason,
+          row.result,
+          row.receipts,
+          row.tip,
+          actor,
+        ),
+      fault: (actor: string, reason: string, atMs: number): void =>
+        void run("UPDATE command SET state = 'faulted', reason = ?, since_ms = ? WHERE actor = ?", reason, atMs, actor),
+      /** The next to begin: by priority, then deadline, then arrival. */
+      next: (wizard: string, work: string, most: number): CommandRow[] =>
+        all(
+          "SELECT * FROM command WHERE wizard = ? AND work = ? AND state = 'acknowledged' ORDER BY priority DESC, ifnull(deadline_ms, 9007199254740991), arrived LIMIT ?",
+          wizard,
+          work,
+          most,
+        ),
+      queued: (wizard: string): number =>
+        get<{ n: number }>(
+          "SELECT count(*) AS n FROM command WHERE wizard = ? AND state = 'acknowledged' AND work = 'task'",
+          wizard,
+        )?.n ?? 0,
+      unended: (wizard?: string): CommandRow[] =>
+        wizard === undefined
+          ? all("SELECT * FROM command WHERE ended = 0 ORDER BY arrived")
+          : all("SELECT * FROM command WHERE ended = 0 AND wizard = ? ORDER BY arrived", wizard),
+      list: (most: number): CommandRow[] => all("SELECT * FROM command ORDER BY arrived DESC LIMIT ?", most),
+      /** By the id of the event, or an unambiguous beginning of it. */
+      byId: (prefix: string): CommandRow[] =>
+        all("SELECT * FROM command WHERE id >= ? AND id < ? ORDER BY arrived", prefix, `${prefix}g`),
+      byTrace: (trace: string): CommandRow[] => all("SELECT * FROM command WHERE trace = ? ORDER BY arrived", trace),
+      countByState: (): { state: string; n: number }[] =>
+        all("SELECT state, count(*) AS n FROM command GROUP BY state"),
+    },
+
+    attempt: {
+      add: (row: Omit<AttemptRow, "ended_ms" | "outcome">): void =>
+        void run(
+          "INSERT INTO attempt (actor, attempt, wizard, work, executor, begun_ms) VALUES (?, ?, ?, ?, ?, ?)",
+          row.actor,
+          row.attempt,
+          row.wizard,
+          row.work,
+          row.executor,
+          row.begun_ms,
+        ),
+      end: (actor: string, attempt: number, atMs: number, outcome: string): void =>
+        void run(
+          "UPDATE attempt SET ended_ms = ?, outcome = ? WHERE actor = ? AND attempt = ? AND ended_ms IS NULL",
+          atMs,
+          outcome,
+          actor,
+          attempt,
+        ),
+      open: (wizard: string, work: string): number =>
+        get<{ n: number }>(
+          "SELECT count(*) AS n FROM attempt WHERE wizard = ? AND work = ? AND ended_ms IS NULL",
+          wizard,
+          work,
+        )?.n ?? 0,
+      allOpen: (): AttemptRow[] => all("SELECT * FROM attempt WHERE ended_ms IS NULL"),
+      of: (actor: string): AttemptRow[] => all("SELECT * FROM attempt WHERE actor = ? ORDER BY attempt", actor),
+    },
+
+    cursor: {
+      get: (identity: string, relay: string, subscription: string): number | undefined =>
+        get<{ at_ms: number }>(
+          "SELECT at_ms FROM cursor WHERE identity = ? AND relay = ? AND subscription = ?",
+          identity,
+          relay,
+          subscription,
+        )?.at_ms,
+      /** Only ever forward: a low-water mark. */
+      move: (identity: string, relay: string, subscription: string, atMs: number): void =>
+        void run(
+          "INSERT INTO cursor (identity, relay, subscription, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at_ms = excluded.at_ms WHERE excluded.at_ms > at_ms",
+          identity,
+          relay,
+          subscription,
+          atMs,
+        ),
+      floor: (identity: string, relay: string): number | undefined =>
+        get<{ at: number }>("SELECT at FROM floor WHERE identity = ? AND relay = ?", identity, relay)?.at,
+      setFloor: (identity: string, relay: string, at: number): void =>
+        void run("INSERT OR IGNORE INTO floor (identity, relay, at) VALUES (?, ?, ?)", identity, relay, at),
+    },
+
+    seen: {
+      has: (id: string, wizard: string): boolean =>
+        get("SELECT 1 FROM seen WHERE id = ? AND wizard = ?", id, wizard) !== undefined,
+      add: (id: string, wizard: string, atMs: number): void =>
+        void run("INSERT OR IGNORE INTO seen (id, wizard, at_ms) VALUES (?, ?, ?)", id, wizard, atMs),
+      sweep: (beforeMs: number): number => run("DELETE FROM seen WHERE at_ms < ?", beforeMs),
+    },
+
+    deadLetter: {
+      add: (atMs: number, actor: string, cause: string, input: string, error: string): void =>
+        void run(
+          "INSERT INTO dead_letter (at_ms, actor, cause, input, error) VALUES (?, ?, ?, ?, ?)",
+          atMs,
+          actor,
+          cause,
+          input,
+          error,
+        ),
+      has: (actor: string, cause: string): boolean =>
+        get("SELECT 1 FROM dead_letter WHERE actor = ? AND cause = ?", actor, cause) !== undefined,
+      all: (): { at_ms: number; actor: string; cause: string; input: string; error: string }[] =>
+        all("SELECT * FROM dead_letter ORDER BY position"),
+    },
+
+    setting: {
+      get: (scope: string, key: string): string | undefined =>
+        get<{ value: string }>("SELECT value FROM setting WHERE scope = ? AND key = ?", scope, key)?.value,
+      put: (scope: string, key: string, value: string): void =>
+        void run(
+          "INSERT INTO setting (scope, key, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+          scope,
+          key,
+          value,
+        ),
+      remove: (scope: string, key: string): void =>
+        void run("DELETE FROM setting WHERE scope = ? AND key = ?", scope, key),
+    },
+
+    roster: {
+      add: (id: string, version: number, event: string, atMs: number): void =>
+        void run(
+          "INSERT OR IGNORE INTO roster (id, version, event, at_ms) VALUES (?, ?, ?, ?)",
+          id,
+          version,
+          event,
+          atMs,
+        ),
+      all: (): { id: string; version: number; event: string; at_ms: number }[] =>
+        all("SELECT * FROM roster ORDER BY version, at_ms"),
+    },
+
+    ownReceipt: {
+      add: (id: string, command: string, wizard: string, n: number, status: string): void =>
+        void run(
+          "INSERT OR IGNORE INTO own_receipt (id, command, wizard, n, status) VALUES (?, ?, ?, ?, ?)",
+          id,
+          command,
+          wizard,
+          n,
+          status,
+        ),
+      /** All that came of one command, in the chain's order. */
+      of: (command: string, wizard: string): { id: string; n: number; status: string }[] =>
+        all("SELECT id, n, status FROM own_receipt WHERE command = ? AND wizard = ? ORDER BY n", command, wizard),
+    },
+
+    restart: {
+      add: (atMs: number, path: string, reason: string): void =>
+        void run("INSERT INTO restart (at_ms, path, reason) VALUES (?, ?, ?)", atMs, path, reason),
+      recent: (most: number): { at_ms: number; path: string; reason: string }[] =>
+        all("SELECT at_ms, path, reason FROM restart ORDER BY position DESC LIMIT ?", most),
+    },
+  }
+}
+
+export type StoreShape = ReturnType<typeof make>
+
+export class Store extends Context.Service<Store, StoreShape>()("wizardly/store/Store") {}
+
+/** Opens (and brings up to date) the runtime's database. Throws DatabaseTooNew, DatabaseBroken. */
+export const openStore = (file: string, options: { readonly readonly?: boolean } = {}): StoreShape =>
+  make(openDatabase({ file, migrations, ...options }))

@@ -1,0 +1,41 @@
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { describe, expect, it } from "vitest"
+import { executors, isExecutorName } from "../../src/executors/executors.ts"
+import { executorConformance } from "./conformance.ts"
+import { taskOf, temporaryFolder } from "./workshop.ts"
+
+for (const [name, executor] of Object.entries(executors))
+  executorConformance(name, () => ({ executor, body: "research llama4 benchmarks" }))
+
+describe("the list of executors", () => {
+  it("knows its names and no inherited ones", () => {
+    expect(["note", "none", "toString"].map(isExecutorName)).toEqual([true, true, false])
+  })
+})
+
+describe("the note", () => {
+  it("tells who asked, when and what, and that no model is attached", async () => {
+    const folder = await temporaryFolder()
+    const task = { ...taskOf(1), folder, body: "fix bug\n# in nexus", deadlineMs: 1_774_972_800_000 }
+    const { text } = await Effect.runPromise(executors.note.run(task, () => undefined))
+    const path = `commands/2026-03-31-${task.command.slice(0, 8)}.md`
+    expect(text).toContain(path)
+    const content = await readFile(join(folder, path), "utf8")
+    expect(content).toContain("asked by npub10xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqpkge6d\n")
+    expect(content).toContain("asked at 2026-03-31T12:00:00Z\n")
+    expect(content).toContain("deadline 2026-03-31T16:00:00Z\n")
+    expect(content).toContain("> fix bug\n> # in nexus\n")
+    expect(content).toContain("no model is attached")
+  })
+
+  it("two commands of one day that begin alike get a file each", async () => {
+    const folder = await temporaryFolder()
+    const one = { ...taskOf(1), folder }
+    const two = { ...one, command: one.command.slice(0, 8) + "0".repeat(56) }
+    await Effect.runPromise(executors.note.run(one, () => undefined))
+    const { text } = await Effect.runPromise(executors.note.run(two, () => undefined))
+    expect(text).toContain(two.command)
+  })
+})
