@@ -25,7 +25,7 @@ export interface Paging {
   readonly windows: readonly Window[]
   /** Ids that a later page can bring again, with their dates. */
   readonly known: ReadonlyMap<string, number>
-  /** The most that the relay ever gave in one page. */
+  /** The most that the relay ever gave in one page, the first one apart. */
   readonly cap: number
 }
 
@@ -59,7 +59,8 @@ export const turnPage = (paging: Paging, page: Page): Paging => {
   const rest = paging.windows.slice(0, -1)
   const events = page.events.filter(({ created_at }) => created_at >= window.since && created_at <= window.until)
   const fresh = events.some(({ id }) => !paging.known.has(id))
-  const cap = Math.max(paging.cap, page.received)
+  // The first page's REQ is the live one, so live events may have come with it.
+  const cap = window.until === Infinity ? paging.cap : Math.max(paging.cap, page.received)
   const next: readonly Window[] =
     page.finished || events.length === 0 || (!fresh && page.received < cap)
       ? rest

@@ -22,6 +22,8 @@ export interface Request {
   dead: boolean
   /** Says what the events of it mean now. */
   readonly phase: () => "stored" | "live" | "live-without-cursor"
+  /** That one was handed on already in this reading. */
+  readonly given: (event: NostrEvent) => boolean
   /** A valid event of it was taken; `stored` if it came before EOSE. */
   readonly took: (event: NostrEvent, stored: boolean) => void
 }
@@ -78,19 +80,21 @@ export const createIntake = (deps: IntakeDeps): Intake => {
     const last = alive.at(-1)
     if (last === undefined) return
     const phase = last.request.phase()
+    const fresh = alive.filter(({ request, event }) => !request.given(event)).map(({ event }) => event)
     try {
-      await deps.take({
-        subscription,
-        relay: deps.url,
-        events: alive.map(({ event }) => event),
-        ...(phase === "live" ? { cursorMs: Math.min(last.atMs, deps.clock.nowMs()) } : {}),
-        phase: phase === "stored" ? "stored" : "live",
-      })
+      if (fresh.length > 0)
+        await deps.take({
+          subscription,
+          relay: deps.url,
+          events: fresh,
+          ...(phase === "live" ? { cursorMs: Math.min(last.atMs, deps.clock.nowMs()) } : {}),
+          phase: phase === "stored" ? "stored" : "live",
+        })
     } catch (error) {
       deps.failed(subscription, error)
       return
     }
-    taken += alive.length
+    taken += fresh.length
     for (const { request, event, stored } of alive) if (!request.dead) request.took(event, stored)
   }
 

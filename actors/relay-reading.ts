@@ -115,6 +115,7 @@ export const createReading = (deps: ReadingDeps): Reading => {
       received: 0,
       events: [],
       phase: () => phaseOf(name),
+      given: ({ id }) => lane.paging?.known.has(id) === true,
       took: (event, stored) => {
         if (stored) asked.events.push({ id: event.id, created_at: event.created_at })
       },

@@ -87,6 +87,8 @@ export const limits = {
   channelMembersMax: 1000,
   /** Roster versions whose `prev` is missing and that wait for it. More: the oldest is dropped and read again later. */
   rosterPendingMax: 64,
+  /** How often `<home>/outgoing` is looked at for commands that wait for a relay. */
+  outgoingSeconds: 30,
   /** One line on the control socket. Longer: refused. */
   controlBytesMax: 64 * 1024,
   /** How long ids stay in `seen`; longer than any command may be old. */

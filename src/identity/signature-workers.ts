@@ -80,7 +80,7 @@ export const startWorkers = (backend: SignatureBackend, count: number, program =
       reason = error instanceof Error ? error.message : String(error)
     })
     hand.worker.on("exit", () => lose(hand, reason))
-
+    hand.worker.unref()
     hands.push(hand)
   }
 

@@ -39,6 +39,9 @@ export interface RosterKeeper {
   readonly versions: () => readonly NostrEvent[]
   /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused. */
   readonly amend: (changes: readonly RosterChange[]) => Promise<Roster>
+  /** Resolves when a relay has given what it holds. */
+  readonly read: Promise<void>
+  readonly heardRelay: () => void
   /** Hears of each version that comes into force. */
   readonly watch: (hear: (roster: Roster) => void) => () => void
 }
@@ -54,6 +57,7 @@ export const openRosterKeeper = (options: {
   const { council, signer, engine, store, clock, warn } = options
   const watchers = new Set<(roster: Roster) => void>()
   const missing = new Set<string>()
+  const read = Promise.withResolvers<void>()
   /** Versions that wait for the one before; bounded as the chain's own list is. */
   const waiting = new Map<string, NostrEvent>()
   const stored = store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent)
@@ -108,6 +112,8 @@ export const openRosterKeeper = (options: {
         await take(event as NostrEvent)
         return rosterInForce(chain) as Roster
       }),
+    read: read.promise,
+    heardRelay: () => read.resolve(),
     watch: (hear) => {
       watchers.add(hear)
       return () => void watchers.delete(hear)

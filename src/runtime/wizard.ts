@@ -245,7 +245,10 @@ const assemble = (
   }
 
   const read = async (connection: RelayConnection, url: string, subscription: string): Promise<void> => {
-    if (subscription === "roster") void giveRosters(connection)
+    if (subscription === "roster") {
+      if (connection.status().state !== "backing-off") rosters.heardRelay()
+      void giveRosters(connection)
+    }
     if (subscription === "own") {
       await intake
         .importOwn()

@@ -293,7 +293,9 @@ const make = (database: Database) => {
         wizard === undefined
           ? all("SELECT * FROM command WHERE ended = 0 ORDER BY arrived")
           : all("SELECT * FROM command WHERE ended = 0 AND wizard = ? ORDER BY arrived", wizard),
-      list: (most: number): CommandRow[] => all("SELECT * FROM command ORDER BY arrived DESC LIMIT ?", most),
+      /** The newest first; of one state, or of all. */
+      list: (most: number, state = ""): CommandRow[] =>
+        all("SELECT * FROM command WHERE ? IN ('', state) ORDER BY arrived DESC LIMIT ?", state, most),
       /** By the id of the event, or an unambiguous beginning of it. */
       byId: (prefix: string): CommandRow[] =>
         all("SELECT * FROM command WHERE id >= ? AND id < ? ORDER BY arrived", prefix, `${prefix}g`),

@@ -4,22 +4,22 @@
  */
 import { join } from "node:path"
 import { createInterface } from "node:readline"
+import { Effect } from "effect"
 import { execa } from "execa"
 import { describe, expect, it } from "vitest"
-import type { AttemptResult } from "../../src/executors/attempt.ts"
+import { runAttempt, type AttemptResult } from "../../src/executors/attempt.ts"
+import { executors } from "../../src/executors/executors.ts"
 import { seededChance } from "../../src/services/chance.ts"
 import { sleep, systemClock } from "../../src/services/clock.ts"
-import { ask, taskOf, temporaryFolder } from "./workshop.ts"
+import { artifactsIn, ask, taskOf, temporaryFolder } from "./workshop.ts"
 
 const seed = Number(process.env["KILL_SEED"] ?? 20_260_331)
 const homes = 5
-const killsPerHome = 5
+const commandsPerHome = 4
+/** The first command of a home is killed twice, so also while the repository is being made. */
+const killsOf = (number: number): number => (number === 0 ? 2 : 1)
 
-const start = (home: string, number: number, attempt: number) =>
-  execa(process.execPath, [join(import.meta.dirname, "attempt-process.ts"), home, String(number), String(attempt)], {
-    detached: true,
-    reject: false,
-  })
+const program = join(import.meta.dirname, "attempt-process.ts")
 
 /** Whether the kill came before the end. */
 const killed = async (
@@ -29,7 +29,8 @@ const killed = async (
   afterMs: number,
   all: boolean,
 ): Promise<boolean> => {
-  const child = start(home, number, attempt)
+  const args = [program, home, String(number), String(attempt)]
+  const child = execa(process.execPath, args, { detached: true, reject: false })
   let ended = false
   void child.then(() => (ended = true))
   for await (const line of createInterface({ input: child.stdout })) {
@@ -41,38 +42,38 @@ const killed = async (
 }
 
 const finished = async (home: string, number: number, attempt: number): Promise<AttemptResult> => {
-  const { stdout, stderr } = await start(home, number, attempt)
-  const line = stdout.split("\n")[1]
-  if (line === undefined) throw new Error(`no result: ${stderr}`)
-  return JSON.parse(line) as AttemptResult
+  const artifacts = await artifactsIn(home, attempt)
+  const task = taskOf(number, attempt)
+  return Effect.runPromise(runAttempt({ executor: executors.note, task, artifacts, report: () => undefined }))
 }
 
 describe(`attempts that are killed (KILL_SEED=${seed})`, () => {
   it("A2, N2, R3: one claimed commit each, once in main, a sound repository", { timeout: 150_000 }, async () => {
     const chance = seededChance(seed)
-    let kills = 0
-    let killMsMax = 0
+    const kills: boolean[] = []
     for (let home = 0; home < homes; home++) {
       const folder = await temporaryFolder()
-      const dir = join(folder, "timmy-artifacts")
-      const begunMs = systemClock.nowMs()
-      // Undisturbed once, in another home: kills then fall anywhere in such a length.
-      if (home === 0) await finished(await temporaryFolder(), 0, 1)
-      if (home === 0) killMsMax = systemClock.nowMs() - begunMs
       const results: AttemptResult[] = []
-      for (let number = 0; kills < (home + 1) * killsPerHome; number++) {
+      // As long as an undisturbed attempt takes here and now: kills then fall anywhere in it.
+      const lengthMs = await lengthOf(await temporaryFolder())
+      for (let number = 0; number < commandsPerHome; number++) {
         let attempt = 1
-        // The first command of a home is killed twice, so also while the repository is being made.
-        for (let i = number === 0 ? 2 : 1; i > 0; i--) {
-          if (await killed(folder, number, attempt++, chance.next() * killMsMax, chance.next() < 0.5)) kills++
-        }
+        for (let i = killsOf(number); i > 0; i--)
+          kills.push(await killed(folder, number, attempt++, chance.next() * lengthMs, chance.next() < 0.5))
         results.push(await finished(folder, number, attempt))
       }
-      await sound(dir, results)
+      await sound(join(folder, "timmy-artifacts"), results)
     }
-    expect(kills).toBeGreaterThanOrEqual(homes * killsPerHome)
+    expect(kills).toHaveLength(25)
+    expect(kills.filter(Boolean).length).toBeGreaterThan(12)
   })
 })
+
+const lengthOf = async (home: string): Promise<number> => {
+  const begunMs = systemClock.nowMs()
+  await finished(home, 0, 1)
+  return systemClock.nowMs() - begunMs
+}
 
 const sound = async (dir: string, results: readonly AttemptResult[]): Promise<void> => {
   expect(await ask(dir, "status", "--porcelain")).toBe("")

@@ -7,7 +7,7 @@ import * as fc from "fast-check"
 import { Redacted } from "effect"
 import { nprofileEncode, npubEncode, nsecEncode } from "nostr-tools/nip19"
 import { getPublicKey } from "nostr-tools/pure"
-import { afterAll, describe, expect, it } from "vitest"
+import { afterAll, describe, expect, it, onTestFinished } from "vitest"
 import {
   KeyExposed,
   keyFile,
@@ -73,6 +73,7 @@ describe("a key file", () => {
   it("K1: processes that make it at the same time all get the one key", async () => {
     const file = freshFile()
     const children = Array.from({ length: 4 }, () => fork(new URL("./key-maker.ts", import.meta.url), [file]))
+    onTestFinished(() => children.forEach((child) => void child.kill("SIGKILL")))
     const answers = children.map(
       (child) =>
         new Promise<{ pubkey: string; created: boolean }>((resolve, reject) => {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Redacted } from "effect"
 import { verifyEvent } from "nostr-tools/pure"
-import { afterEach, describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it, onTestFinished } from "vitest"
 import { openSignatures, type Signatures } from "../../src/identity/signature-pool.ts"
 import { Op, type SignatureTask } from "../../src/identity/signature-batch.ts"
 import { SignaturesLost, startWorkers } from "../../src/identity/signature-workers.ts"
@@ -163,6 +163,7 @@ describe("threads that die", () => {
 describe("a process with idle threads", () => {
   it("W4: ends by itself, after its answers came", async () => {
     const child = fork(new URL("./idle-threads.ts", import.meta.url))
+    onTestFinished(() => void child.kill("SIGKILL"))
     const [[verified], [code]] = (await Promise.all([once(child, "message"), once(child, "exit")])) as [
       unknown[],
       unknown[],

@@ -176,6 +176,25 @@ describe("what is served", () => {
     )
   })
 
+  it("F1: an event that carries two of the wanted values counts once against the limit", () => {
+    const storage = newStorage()
+    const tagged = (created_at: number) =>
+      unsigned(
+        withId(authors[0] as string, {
+          kind: 1,
+          created_at,
+          content: "",
+          tags: [
+            ["t", "x"],
+            ["t", "y"],
+          ],
+        }),
+      )
+    const events = [tagged(3), tagged(2), tagged(1)]
+    for (const event of events) put(storage, event)
+    expect(ids(ask(storage, [{ "#t": ["x", "y"], limit: 2 }]))).toEqual(ids(events.slice(0, 2)))
+  })
+
   it("L1: the live feed gives an event to each subscription that matches, once", () => {
     fc.assert(
       fc.property(anyEvents, fc.array(fc.array(anyFilter, { maxLength: 3 }), { maxLength: 4 }), (events, wanted) => {

@@ -15,6 +15,8 @@ export interface Script {
   readonly hints?: boolean
   /** Before anything is answered: REQ and EVENT are refused with `auth-required:`. */
   readonly auth?: boolean
+  /** Answers no pings, as a half-open socket. Read when the relay starts. */
+  readonly mute?: boolean
   /** Frames that are sent instead of what REQ would get; undefined answers as usual. */
   readonly onReq?: (id: string, filter: Filter, client: Client) => readonly unknown[][] | undefined
   /** The same for EVENT; an empty list is silence. */
@@ -43,7 +45,7 @@ export interface ScriptedRelay {
 }
 
 export const scriptedRelay = async (script: Script = {}): Promise<ScriptedRelay> => {
-  const server = new WebSocketServer({ host: "127.0.0.1", port: 0 })
+  const server = new WebSocketServer({ host: "127.0.0.1", port: 0, autoPong: script.mute !== true })
   await once(server, "listening")
   const relay: ScriptedRelay = {
     url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,

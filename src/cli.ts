@@ -1,0 +1,40 @@
+/** The list of verbs, and how an error of any of them is told. */
+import { NodeServices } from "@effect/platform-node"
+import { Cause, Effect, Exit } from "effect"
+import { CliError, Command } from "effect/cli"
+import { commands } from "./cli/commands.ts"
+import { admit } from "./cli/admit.ts"
+import { demo } from "./cli/demo.ts"
+import { dispatch } from "./cli/dispatch.ts"
+import { codeOf, ExitCode, say } from "./cli/exit.ts"
+import { instance } from "./cli/instance.ts"
+import { keys } from "./cli/keys.ts"
+import { ps } from "./cli/ps.ts"
+import { relay } from "./cli/relay.ts"
+import { start } from "./cli/start.ts"
+import { trace } from "./cli/trace.ts"
+
+const runtime = Command.make("runtime").pipe(
+  Command.withDescription("command a council of AI agents over Nostr relays that you own"),
+  Command.withSubcommands([start, dispatch, commands, trace, ps, admit, instance, relay, keys, demo]),
+)
+
+/** Runs a command line; gives its exit code and never throws. */
+export const runCli = async (args: readonly string[]): Promise<number> => {
+  const exit = await Effect.runPromiseExit(
+    (
+      Command.runWith(runtime, { version: "0.1.0" })([...args]) as Effect.Effect<
+        void,
+        unknown,
+        NodeServices.NodeServices
+      >
+    ).pipe(Effect.provide(NodeServices.layer)),
+  )
+  if (Exit.isSuccess(exit)) return typeof process.exitCode === "number" ? process.exitCode : ExitCode.ok
+  const error = Cause.squash(exit.cause)
+  if (CliError.isCliError(error)) return ExitCode.usage
+  if (Cause.hasInterruptsOnly(exit.cause)) return ExitCode.interrupted
+  say(`runtime: ${error instanceof Error ? error.message : String(error)}`)
+  if (process.env["RUNTIME_DEBUG"] !== undefined) say(Cause.pretty(exit.cause))
+  return codeOf(error)
+}

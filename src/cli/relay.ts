@@ -1,0 +1,61 @@
+/** `runtime relay serve`: the embedded relay alone. */
+import { Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import { openSignatures } from "../identity/signature-pool.ts"
+import { serveRelay } from "../relay/relay.ts"
+import { limits } from "../limits.ts"
+import { systemClock } from "../services/clock.ts"
+import { print, say } from "./exit.ts"
+
+const serve = Command.make(
+  "serve",
+  {
+    host: Flag.String("host").pipe(Flag.withDescription("the address to listen on"), Flag.withDefault("127.0.0.1")),
+    port: Flag.Int("port").pipe(Flag.withDescription("0 takes any free one"), Flag.withDefault(3334)),
+    db: Flag.String("db").pipe(Flag.withDescription("the database file"), Flag.withDefault("relay.db")),
+  },
+  ({ host, port, db }) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const signatures = yield* Effect.acquireRelease(
+          Effect.promise(() => openSignatures()),
+          (opened) => Effect.promise(opened.close),
+        )
+        const broken = Promise.withResolvers<Error>()
+        const server = yield* Effect.acquireRelease(
+          Effect.tryPromise({
+            try: () =>
+              serveRelay({
+                host,
+                port,
+                file: db,
+                verifier: signatures.verifier,
+                clock: systemClock,
+                limits,
+                onBroken: broken.resolve,
+              }),
+            catch: (error) => error,
+          }),
+          (opened) => Effect.promise(opened.close),
+        )
+        print(`relay ${server.url}  ${db}  (signatures: ${signatures.backend})`)
+        yield* Effect.raceFirst(untilSignal, Effect.promise(() => broken.promise).pipe(Effect.flatMap(Effect.fail)))
+        say("stopping")
+      }),
+    ),
+).pipe(Command.withDescription("serve a relay"))
+
+export const relay = Command.make("relay").pipe(
+  Command.withDescription("the embedded relay"),
+  Command.withSubcommands([serve]),
+)
+
+const untilSignal = Effect.callback<void>((resume) => {
+  const hear = (): void => resume(Effect.void)
+  process.once("SIGINT", hear)
+  process.once("SIGTERM", hear)
+  return Effect.sync(() => {
+    process.off("SIGINT", hear)
+    process.off("SIGTERM", hear)
+  })
+})

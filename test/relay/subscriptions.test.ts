@@ -1,0 +1,90 @@
+import * as fc from "fast-check"
+import { expect, it } from "vitest"
+import { limits } from "../../src/limits.ts"
+import { type NostrEvent, withId } from "../../src/protocol/event.ts"
+import { liveFeed } from "../../src/relay/live.ts"
+import { openStorage } from "../../src/relay/storage.ts"
+import { clientSubscriptions } from "../../src/relay/subscriptions.ts"
+import { virtualClock } from "../../src/services/clock.ts"
+import { unsigned } from "./client.ts"
+
+/** A client that takes `room` frames and then nothing, until it is given room again. */
+const scriptedClient = (bufferBytesMax: number) => {
+  const storage = openStorage({ file: ":memory:", rowsMax: 100 })
+  const live = liveFeed()
+  const sent: (readonly unknown[])[] = []
+  const state = { room: 0, cut: false, serial: 0 }
+  const subscriptions = clientSubscriptions(
+    {
+      storage,
+      live,
+      clock: virtualClock(),
+      limits: { ...limits, relayPaceBytesMax: 1, relayBufferBytesMax: bufferBytesMax },
+    },
+    {
+      send: (text) => {
+        state.room--
+        sent.push(JSON.parse(text) as readonly unknown[])
+      },
+      bufferedBytes: () => (state.room > 0 ? 0 : 1),
+      pause: () => undefined,
+      resume: () => undefined,
+      cut: () => {
+        state.cut = true
+      },
+    },
+  )
+  const publish = (at: number): NostrEvent => {
+    const content = String(state.serial++)
+    const event = unsigned(withId("a".repeat(64), { kind: 1, created_at: at, tags: [], content }))
+    storage.put(event, JSON.stringify(event), 0)
+    live.publish(event, JSON.stringify(event))
+    return event
+  }
+  const pump = (room: number): void => {
+    state.room = room
+    subscriptions.pump()
+  }
+  return { storage, live, sent, state, subscriptions, publish, pump }
+}
+
+it("N2, P19: whenever the client reads, each event comes once: the stored in order, EOSE, the live as they came", () => {
+  const step = fc.oneof(
+    fc.record({ publish: fc.integer({ min: 1, max: 5 }) }),
+    fc.record({ pump: fc.integer({ min: 1, max: 3 }) }),
+  )
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 10 }), fc.array(step), (before, after) => {
+      const client = scriptedClient(1e9)
+      const stored = before.map(client.publish)
+      client.subscriptions.begin("sub", [{}])
+      const live: NostrEvent[] = []
+      for (const step of after) {
+        if ("publish" in step) live.push(client.publish(step.publish))
+        else client.pump(step.pump)
+      }
+      client.pump(1000)
+      stored.sort((a, b) => b.created_at - a.created_at || (a.id < b.id ? -1 : 1))
+      const event = ({ id }: NostrEvent) => ["EVENT", id]
+      expect(client.sent.map(([verb, , e]) => (verb === "EVENT" ? event(e as NostrEvent) : [verb]))).toEqual([
+        ...stored.map(event),
+        ["EOSE"],
+        ...live.map(event),
+      ])
+      client.storage.close()
+    }),
+  )
+})
+
+it("N3: live events that are held for a client that does not read count to the bound, and then it is cut off", () => {
+  const client = scriptedClient(2000)
+  client.publish(1)
+  client.subscriptions.begin("sub", [{}])
+  while (!client.state.cut && client.state.serial < 100) client.publish(1)
+  expect(client.state.cut).toBe(true)
+  expect(client.state.serial).toBeLessThan(10)
+  expect([client.subscriptions.count(), client.live.count(), client.sent]).toEqual([0, 0, []])
+  client.pump(1000)
+  expect(client.sent).toEqual([])
+  client.storage.close()
+})
