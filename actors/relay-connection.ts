@@ -207,7 +207,7 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
       sinceMs = clock.nowMs()
       if (state === "live") lastError = null
       else lastError = snapshot.context.lastError ?? lastError
-      deps.changed(report())
+      guard(() => deps.changed(report()))()
     },
     error: over,
     complete: over,

@@ -16,6 +16,8 @@ import { refusalOf } from "./relay-frames.ts"
 export class Undelivered extends Schema.TaggedError<Undelivered>()("Undelivered", {
   relay: Schema.String,
   reason: Schema.String,
+  /** The relay was there and said nothing about this event. */
+  late: Schema.optional(Schema.Boolean),
 }) {
   override get message(): string {
     return `${this.relay}: ${this.reason}`
@@ -60,11 +62,11 @@ export const createOutgoing = (deps: {
     flights.delete(id)
     flight.disarm()
   }
-  const lose = (id: string, reason: string): void => {
+  const lose = (id: string, reason: string, late = false): void => {
     const flight = flights.get(id)
     if (flight === undefined) return
     land(id, flight)
-    flight.answer.reject(new Undelivered({ relay: deps.url, reason }))
+    flight.answer.reject(new Undelivered({ relay: deps.url, reason, ...(late && { late }) }))
   }
 
   return {
@@ -72,7 +74,7 @@ export const createOutgoing = (deps: {
       const under = flights.get(event.id)
       if (under !== undefined) return under.answer.promise
       const answer = Promise.withResolvers<Delivery>()
-      const disarm = deps.clock.after(deps.limits.okMsMax, () => lose(event.id, "no OK in time"))
+      const disarm = deps.clock.after(deps.limits.okMsMax, () => lose(event.id, "no OK in time", true))
       flights.set(event.id, { event, answer, disarm, again: "no" })
       deps.send(["EVENT", event])
       return answer.promise

@@ -77,11 +77,18 @@ export const runWizard = (deps: WizardDeps): WizardActor => {
         },
         disarm: (_, { timer }) => disarm(timer),
         // The machine is between two states here; a heartbeat tells the one it enters.
-        beat: () => queueMicrotask(() => deps.beat(state)),
+        beat: ({ self }) => {
+          Promise.resolve()
+            .then(() => deps.beat(state))
+            .catch((error: unknown) => self.send({ type: "crash", reason: String(error) }))
+        },
         "take-in": () => deps.takeIn(true),
         hold: () => deps.takeIn(false),
         pump: () => deps.pump(),
         release: () => deps.released(),
+        fail: (_, { reason }) => {
+          throw new Error(reason)
+        },
         refuse: (_, { event }) => deps.refused?.(event, state),
       },
     }),

@@ -11,7 +11,8 @@
  * C3  At most one attempt is open, and each begins with a higher number than the one before.
  * C4  Each state entered is reported once, in order. What was read back from a relay (`import`) is not reported again.
  * C5  An open attempt that ends by anything but its own result is aborted.
- * C6  Work begins only with authority, before the deadline, and approved where a person must approve.
+ * C6  Work begins only with authority, before the deadline, and approved where a person must approve; what is refused or
+ *     stale never does. An approval is for one request: it does not outlive the attempt that asked.
  * C7  What may not be repeated is begun again only by a person's `retry`.
  * C8  Attempts that fail and attempts that are lost are both bounded.
  * C9  What a state does not name is refused in the open and changes nothing.
@@ -126,14 +127,14 @@ const states = setup({
     unwake: intent<"unwake">(),
     refuse: intent<"refuse">(),
     open: assign({ attempt: ({ context }) => context.attempt + 1, open: true, reason: null }),
-    shut: assign({ open: false }),
+    shut: assign({ open: false, approval: null }),
     explain: assign({ reason: (_, reason: string) => reason }),
-    countFailure: assign({ failures: ({ context }) => context.failures + 1 }),
+    countFailure: assign({ failures: ({ context }) => context.failures + 1, resume: false }),
     countLoss: assign({ losses: ({ context }) => context.losses + 1 }),
     approved: assign({ approval: null }),
     asked: assign({ approval: (_, hash: string) => hash }),
-    resumeNext: assign({ resume: true }),
-    restarted: assign({ failures: 0, losses: 0 }),
+    resumeNext: assign({ resume: ({ context }) => context.repeat === "resumable" }),
+    restarted: assign({ failures: 0, losses: 0, resume: false }),
   },
   guards: {
     isImported: ({ context }) => context.imported !== null,
@@ -161,18 +162,31 @@ const states = setup({
     isDeadline: ({ event }) => event.type === "expire" && event.timer === "deadline",
     isApprovalTimer: ({ event }) => event.type === "expire" && event.timer === "approval",
     isInterruptedTimer: ({ event }) => event.type === "expire" && event.timer === "interrupted",
-    wasReported: ({ event }) => event.type === "import" && event.status === "artifact-reported",
-    wasRejected: ({ event }) => event.type === "import" && event.status === "rejected",
-    wasFailed: ({ event }) => event.type === "import" && event.status === "failed",
-    wasCancelled: ({ event }) => event.type === "import" && event.status === "cancelled",
-    wasExpired: ({ event }) => event.type === "import" && event.status === "expired",
+    mayRun: ({ context }) => context.refusal === null && !context.stale,
+    wasReported: (args) => importedNow(args) === "artifact-reported",
+    wasRejected: (args) => importedNow(args) === "rejected",
+    wasFailed: (args) => importedNow(args) === "failed",
+    wasCancelled: (args) => importedNow(args) === "cancelled",
+    wasExpired: (args) => importedNow(args) === "expired",
   },
 })
+
+/** The status that this very input brings from our own receipts: an import's, or what a command arrives with. */
+const importedNow = ({
+  context,
+  event,
+}: {
+  context: CommandContext
+  event: { readonly type: string }
+}): Status | null => {
+  if (event.type === "import") return (event as Extract<CommandEvent, { type: "import" }>).status
+  return event.type === "xstate.init" ? context.imported : null
+}
 
 /** Entering a state tells of it, except where the news came from our own receipts (C4). */
 const tell = (status: Status) =>
   states.enqueueActions(({ context, event, enqueue }) => {
-    if (event.type === "import" && event.status === status) return
+    if (importedNow({ context, event }) === status) return
     enqueue({ type: "report", params: { status, attempt: context.attempt, reason: context.reason } })
   })
 
@@ -278,6 +292,8 @@ const unended = {
     ...imported,
     {
       target: "interrupted",
+      // One that is interrupted already goes on from the end of the longer chain.
+      reenter: true,
       actions: because("an earlier life of this wizard had come further; nobody knows how far"),
     },
   ],
@@ -306,6 +322,7 @@ export const machine = states.createMachine({
   states: {
     arriving: {
       always: [
+        ...imported,
         {
           guard: "isImported",
           target: "interrupted",
@@ -414,9 +431,7 @@ export const machine = states.createMachine({
       exit: disarm("interrupted"),
       on: {
         ...unended,
-        // It is interrupted already; only an end is news.
-        import: imported,
-        retry: { target: "acknowledged", actions: "restarted" },
+        retry: { guard: "mayRun", target: "acknowledged", actions: "restarted" },
         expire: [
           pastDeadline,
           { guard: "isInterruptedTimer", target: "expired", actions: because("nobody decided about it in time") },

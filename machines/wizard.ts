@@ -62,6 +62,8 @@ export type WizardEvent =
   | { readonly type: "drain" }
   /** The drain's time is over. */
   | { readonly type: "drained" }
+  /** The doing half met a broken invariant; it fails where its supervisor sees it. */
+  | { readonly type: "crash"; readonly reason: string }
 
 export type WizardTimer = "history" | "listen" | "silence"
 
@@ -77,6 +79,7 @@ export type WizardIntent =
   /** Begin what is queued, as far as there is room. */
   | { readonly type: "pump"; readonly params: undefined }
   | { readonly type: "release"; readonly params: undefined }
+  | { readonly type: "fail"; readonly params: { reason: string } }
   | { readonly type: "refuse"; readonly params: { event: string } }
 
 type Params<T extends WizardIntent["type"]> = Extract<WizardIntent, { type: T }>["params"]
@@ -101,6 +104,7 @@ const states = setup({
     hold: intent<"hold">(),
     pump: intent<"pump">(),
     release: intent<"release">(),
+    fail: intent<"fail">(),
     refuse: intent<"refuse">(),
     counted: assign(({ event }) =>
       event.type === "tally" ? { open: event.open, queued: event.queued, paused: event.paused } : {},
@@ -138,6 +142,7 @@ export const machine = states.createMachine({
     dismiss: { target: ".waiting" },
     tally: { actions: "counted" },
     drain: { target: ".stopped" },
+    crash: { actions: { type: "fail", params: ({ event }) => ({ reason: event.reason }) } },
     "*": { actions: { type: "refuse", params: ({ event }) => ({ event: event.type }) } },
   },
   states: {

@@ -13,6 +13,7 @@ import { ps } from "./cli/ps.ts"
 import { relay } from "./cli/relay.ts"
 import { start } from "./cli/start.ts"
 import { trace } from "./cli/trace.ts"
+import { usageLayer } from "./cli/usage.ts"
 
 const runtime = Command.make("runtime").pipe(
   Command.withDescription("command a council of AI agents over Nostr relays that you own"),
@@ -28,9 +29,9 @@ export const runCli = async (args: readonly string[]): Promise<number> => {
         unknown,
         NodeServices.NodeServices
       >
-    ).pipe(Effect.provide(NodeServices.layer)),
+    ).pipe(Effect.provide(usageLayer()), Effect.provide(NodeServices.layer)),
   )
-  if (Exit.isSuccess(exit)) return typeof process.exitCode === "number" ? process.exitCode : ExitCode.ok
+  if (Exit.isSuccess(exit)) return ExitCode.ok
   const error = Cause.squash(exit.cause)
   if (CliError.isCliError(error)) return ExitCode.usage
   if (Cause.hasInterruptsOnly(exit.cause)) return ExitCode.interrupted

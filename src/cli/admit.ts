@@ -10,8 +10,8 @@ import { homeFlag, homeFrom } from "./flags.ts"
 export const admit = Command.make(
   "admit",
   {
-    name: Argument.String("name"),
-    key: Argument.String("npub"),
+    name: Argument.String("name").pipe(Argument.withDescription("of the wizard, as timmy")),
+    key: Argument.String("npub").pipe(Argument.withDescription("its public key, as its own start shows it")),
     class: Flag.String("class").pipe(
       Flag.withDescription("worker, researcher, implementation, local, tempo, monitor"),
       Flag.optional,
@@ -31,7 +31,7 @@ export const admit = Command.make(
         })
         if (reply === undefined)
           throw exit(
-            "failed",
+            "notFound",
             "no runtime runs on this home: runtime start --role … where the council's secret is, then admit",
           )
         print(

@@ -1,6 +1,7 @@
 /** `runtime commands list`: what was asked of the wizards of this home, newest first. */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import { statuses } from "../protocol/status.ts"
 import { exit, print } from "./exit.ts"
 import { homeFlag, homeFrom, jsonFlag } from "./flags.ts"
 import { readStore } from "./known.ts"
@@ -9,15 +10,23 @@ const list = Command.make(
   "list",
   {
     home: homeFlag,
-    state: Flag.String("state").pipe(Flag.withDescription("only those in this state"), Flag.withDefault("")),
-    most: Flag.Int("most").pipe(Flag.withDescription("how many at the most"), Flag.withDefault(50)),
+    state: Flag.Literals("state", [...statuses, "faulted"]).pipe(
+      Flag.withDescription("only those in this state"),
+      Flag.optional,
+    ),
+    most: Flag.Int("most").pipe(Flag.withDescription("how many at the most (default 50)"), Flag.withDefault(50)),
     json: jsonFlag,
   },
   ({ home, state, most, json }) =>
     Effect.sync(() => {
       if (most < 1) throw exit("usage", "--most takes a number from 1 on")
-      const rows = readStore(homeFrom(home), (store) => store.command.list(most, state))
-      if (json) return print(JSON.stringify(rows.map(({ tip: _, ...row }) => row)))
+      const rows = readStore(homeFrom(home), (store) =>
+        store.command.list(
+          most,
+          Option.getOrElse(state, () => ""),
+        ),
+      )
+      if (json) return print(JSON.stringify(rows))
       for (const row of rows) {
         const title = row.body.split("\n")[0] ?? ""
         const reason = row.reason === null ? "" : `  (${row.reason})`

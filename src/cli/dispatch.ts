@@ -16,8 +16,8 @@ import { makeHome, type Home } from "../runtime/home.ts"
 import { systemChance } from "../services/chance.ts"
 import { nowSeconds, systemClock } from "../services/clock.ts"
 import { webSocket } from "../services/socket.ts"
-import { exit, print, say, ExitCode } from "./exit.ts"
-import { configOf, homeFlag, homeFrom, jsonFlag } from "./flags.ts"
+import { exit, print, say } from "./exit.ts"
+import { configOf, homeFlag, homeFrom, jsonFlag, relayUrl } from "./flags.ts"
 import { knownOf } from "./known.ts"
 
 export const dispatch = Command.make(
@@ -25,7 +25,10 @@ export const dispatch = Command.make(
   {
     text: Argument.String("command").pipe(Argument.withDescription('as "@timmy status check"')),
     home: homeFlag,
-    priority: Flag.Literals("priority", ["low", "normal", "high", "urgent"]).pipe(Flag.withDefault("normal")),
+    priority: Flag.Literals("priority", ["low", "normal", "high", "urgent"]).pipe(
+      Flag.withDescription("normal by default"),
+      Flag.withDefault("normal"),
+    ),
     deadline: Flag.String("deadline").pipe(
       Flag.withDescription('2026-03-31T12:00:00Z, unix seconds, or "in 2h"'),
       Flag.optional,
@@ -33,7 +36,10 @@ export const dispatch = Command.make(
     key: Flag.String("key").pipe(Flag.withDescription("the file of the operator's secret key"), Flag.optional),
     relay: Flag.String("relay").pipe(Flag.withDescription("send over this relay; repeatable"), Flag.atLeast(0)),
     wait: Flag.Boolean("wait").pipe(Flag.withDescription("follow it to its end"), Flag.withDefault(false)),
-    timeout: Flag.String("timeout").pipe(Flag.withDescription("how long --wait waits"), Flag.withDefault("10m")),
+    timeout: Flag.String("timeout").pipe(
+      Flag.withDescription("how long --wait waits, as 90s, 5m or 2h (default 10m)"),
+      Flag.withDefault("10m"),
+    ),
     json: jsonFlag,
   },
   (flags) =>
@@ -71,7 +77,12 @@ const send = async (asked: Dispatch): Promise<void> => {
   if (deadlineMs !== undefined && deadlineMs <= nowMs) throw exit("usage", `the deadline ${asked.deadline} is past`)
   const waitSeconds = parseDuration(asked.timeout)
   if (waitSeconds === undefined) throw exit("usage", `"${asked.timeout}" is no duration: write 90s, 5m or 2h`)
+  const bytes = Buffer.byteLength(asked.text)
+  if (bytes > limits.commandBytesMax)
+    throw exit("usage", `that is ${bytes} bytes, at most ${limits.commandBytesMax} are read: send less, or an address`)
   const known = knownOf(home)
+  const given = asked.relay.length > 0 ? asked.relay : (known.relays ?? config.relays ?? ["ws://127.0.0.1:3334"])
+  const relays = [...new Set(given.map(relayUrl))]
   const { wizards, targets } = targetsOf(asked.text, known.roster)
   const file = asked.key ?? keyFile(home.explicit, "operator")
   const key = readKey(file)
@@ -92,7 +103,6 @@ const send = async (asked: Dispatch): Promise<void> => {
     createdAt: nowSeconds(systemClock),
   })
   const [event] = (await signer.sign([withId(signer.pubkey, template)])) as [NostrEvent]
-  const relays = asked.relay.length > 0 ? asked.relay : (known.relays ?? config.relays ?? ["ws://127.0.0.1:3334"])
   const follower = await openFollower({
     relays,
     signer,
@@ -125,7 +135,10 @@ const send = async (asked: Dispatch): Promise<void> => {
       throw exit("failed", `no end after ${asked.timeout}; it goes on: runtime trace show ${event.id.slice(0, 8)}`)
     })
     const bad = ends.filter((receipt) => receipt.status !== "artifact-reported")
-    if (bad.length > 0) process.exitCode = ExitCode.endedBadly
+    if (bad.length > 0) {
+      const ended = bad.map(({ wizard, status }) => `${wizard}: ${status}`).join(", ")
+      throw exit("endedBadly", `${ended} (runtime trace show ${event.id.slice(0, 8)})`)
+    }
   } finally {
     await follower.close()
     await signatures.close()

@@ -29,21 +29,25 @@ export class Exit extends Schema.TaggedError<Exit>()("Exit", {
 export const exit = (code: keyof typeof ExitCode, reason: string): Exit => new Exit({ code: ExitCode[code], reason })
 
 /** A result, on stdout. */
-export const print = (line: string): void => void process.stdout.write(`${line}\n`)
+export const print = (text: string): void => void process.stdout.write(`${shown(text)}\n`)
 
 /** A message, on stderr. */
-export const say = (line: string): void => void process.stderr.write(`${line}\n`)
+export const say = (text: string): void => void process.stderr.write(`${shown(text)}\n`)
+
+/** What others wrote must not steer the terminal that shows it. */
+const shown = (text: string): string => text.replaceAll(/[^\P{Cc}\n\t]/gu, "\u{fffd}")
 
 /** The exit code that an error stands for, by what it is. */
 export const codeOf = (error: unknown): number => {
   if (error instanceof Exit) return error.code
-  const tag = typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : ""
-  return codes[tag] ?? ExitCode.failed
+  const { _tag: tag } = Object(error) as { readonly _tag?: unknown }
+  return codes[String(tag)] ?? ExitCode.failed
 }
 
 const codes: Readonly<Record<string, number>> = {
   StartRefused: ExitCode.usage,
   ConfigFault: ExitCode.usage,
+  HomeUnusable: ExitCode.usage,
   KeyNameInvalid: ExitCode.usage,
   PublicKeyMalformed: ExitCode.usage,
   KeyExposed: ExitCode.notAllowed,

@@ -16,7 +16,7 @@ const claim = Command.make(
           "claim",
           Option.isSome(role) ? { wizard: role.value } : {},
         )
-        if (reply === undefined) throw exit("failed", "no runtime runs on this home: start it, then claim")
+        if (reply === undefined) throw exit("notFound", "no runtime runs on this home: start it, then claim")
         print(
           `claimed: ${(reply as { claimed: string[] }).claimed.join(", ")}; stop the other one, or it goes on as well`,
         )

@@ -6,13 +6,20 @@ import { serveRelay } from "../relay/relay.ts"
 import { limits } from "../limits.ts"
 import { systemClock } from "../services/clock.ts"
 import { print, say } from "./exit.ts"
+import { portFlag } from "./flags.ts"
 
 const serve = Command.make(
   "serve",
   {
-    host: Flag.String("host").pipe(Flag.withDescription("the address to listen on"), Flag.withDefault("127.0.0.1")),
-    port: Flag.Int("port").pipe(Flag.withDescription("0 takes any free one"), Flag.withDefault(3334)),
-    db: Flag.String("db").pipe(Flag.withDescription("the database file"), Flag.withDefault("relay.db")),
+    host: Flag.String("host").pipe(
+      Flag.withDescription("the address to listen on (default 127.0.0.1)"),
+      Flag.withDefault("127.0.0.1"),
+    ),
+    port: portFlag("port", "0 takes any free one (default 3334)").pipe(Flag.withDefault(3334)),
+    db: Flag.String("db").pipe(
+      Flag.withDescription("the database file (default relay.db)"),
+      Flag.withDefault("relay.db"),
+    ),
   },
   ({ host, port, db }) =>
     Effect.scoped(

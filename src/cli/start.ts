@@ -3,12 +3,12 @@ import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { npubOf, parsePublicKey } from "../identity/keys.ts"
 import { openSignatures } from "../identity/signature-pool.ts"
-import { openRuntime, StartRefused, type Runtime } from "../runtime/runtime.ts"
+import { openRuntime, type Runtime } from "../runtime/runtime.ts"
 import { systemChance } from "../services/chance.ts"
 import { systemClock } from "../services/clock.ts"
 import { webSocket } from "../services/socket.ts"
 import { print, say } from "./exit.ts"
-import { configOf, homeFlag, homeFrom } from "./flags.ts"
+import { configOf, homeFlag, homeFrom, portFlag, relayUrl } from "./flags.ts"
 
 export const start = Command.make(
   "start",
@@ -24,10 +24,7 @@ export const start = Command.make(
       Flag.withDescription("a relay to use instead of the embedded one; repeatable"),
       Flag.atLeast(0),
     ),
-    relayPort: Flag.Int("relay-port").pipe(
-      Flag.withDescription("the embedded relay's port (default 3334)"),
-      Flag.optional,
-    ),
+    relayPort: portFlag("relay-port", "the embedded relay's port (default 3334)").pipe(Flag.optional),
     council: Flag.String("council").pipe(Flag.withDescription("the public key of the council to join"), Flag.optional),
     operator: Flag.String("operator").pipe(
       Flag.withDescription("a person's own public key, who may command; repeatable"),
@@ -40,19 +37,18 @@ export const start = Command.make(
         const home = homeFrom(flags.home)
         const { config, limits } = configOf(home)
         const relays = flags.relay.length > 0 ? flags.relay : (config.relays ?? [])
-        for (const url of relays) checkUrl(url)
         const signatures = yield* Effect.acquireRelease(
           Effect.promise(() => openSignatures()),
           (opened) => Effect.promise(opened.close),
         )
         const runtime = yield* openRuntime({
           home,
-          roles: flags.role.map((name) => ({
+          roles: [...new Set(flags.role)].map((name) => ({
             name,
             ...(Option.isSome(flags.class) && { class: flags.class.value }),
             ...(Option.isSome(flags.executor) && { executor: flags.executor.value }),
           })),
-          relays: relays.map((url) => new URL(url).href.replace(/\/$/, "")),
+          relays: [...new Set(relays.map(relayUrl))],
           relayPort: Option.getOrElse(flags.relayPort, () => config.relayPort ?? 3334),
           council: Option.getOrUndefined(Option.map(flags.council, parsePublicKey)),
           operators: flags.operator.map(parsePublicKey),
@@ -71,12 +67,6 @@ export const start = Command.make(
       }),
     ),
 ).pipe(Command.withDescription("run one or more wizards"))
-
-const checkUrl = (url: string): void => {
-  if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol)) {
-    throw new StartRefused({ reason: `"${url}" is no relay's address: it begins with ws:// or wss://` })
-  }
-}
 
 /** What was done, and what to type next. Shown as soon as the runtime stands; it goes on catching up meanwhile. */
 const runningLines = (runtime: Runtime, backend: string) =>

@@ -16,8 +16,8 @@ const show = Command.make(
   },
   ({ id, home, json }) =>
     Effect.sync(() => {
-      if (!/^[0-9a-f]{8,64}$/.test(id)) throw exit("usage", `"${id}" is no id: at least its first 8 hex digits`)
-      readStore(homeFrom(home), (store) => tell(store, id, json))
+      if (!/^[0-9a-f]{8,64}$/i.test(id)) throw exit("usage", `"${id}" is no id: at least its first 8 hex digits`)
+      readStore(homeFrom(home), (store) => tell(store, id.toLowerCase(), json))
     }),
 ).pipe(Command.withDescription("the story of a command"))
 

@@ -74,7 +74,7 @@ export const commandKind: ActorKind = {
 
 export interface CommandsOptions {
   readonly store: StoreShape
-  readonly limits: Pick<Limits, "queueRowsMax" | "concurrentAttemptsMax">
+  readonly limits: Pick<Limits, "queueRowsMax" | "concurrentAttemptsMax" | "actorsCachedMax">
   readonly pubkeyOf: (wizard: string) => string
   /** Whether that author may still command that wizard, by the roster in force. */
   readonly mayCommand: (author: string, wizard: string) => boolean
@@ -87,16 +87,25 @@ export interface CommandsOptions {
 /** A state that was entered, for whoever tells of it. */
 export interface Told {
   readonly row: CommandRow
-  readonly event: NostrEvent
+  /** The event that the command came as; read from the journal. */
+  readonly event: () => NostrEvent
   readonly status: Status
   readonly reason: string | null
   readonly result: CommandResult | undefined
   readonly atSeconds: number
 }
 
-export const commandProjection = (options: CommandsOptions): Projection & { readonly counts: Counts } => {
+/** The projection, and what it knows without asking the store. */
+export interface Commands extends Projection {
+  readonly counts: Counts
+  /** A command that there is. */
+  readonly row: (actor: string) => CommandRow
+}
+
+export const commandProjection = (options: CommandsOptions): Commands => {
   const { store, limits } = options
   const counts = openCounts(store)
+  const rows = openRows(store, limits.actorsCachedMax)
 
   const prepare = (actor: string, event: ActorEvent): ActorEvent | "deferred" => {
     if (event.type === "receive") {
@@ -106,7 +115,7 @@ export const commandProjection = (options: CommandsOptions): Projection & { read
       return queues && counts.queued(wizard) >= limits.queueRowsMax ? "deferred" : event
     }
     if (event.type === "begin") {
-      const row = store.command.get(actor) as CommandRow
+      const row = rows.get(actor)
       const openMax = row.work === "verb" ? 1 : limits.concurrentAttemptsMax
       if (counts.open(row.wizard, row.work) >= openMax) return "deferred"
       return { ...event, authorised: options.mayCommand(row.author, row.wizard) }
@@ -120,7 +129,7 @@ export const commandProjection = (options: CommandsOptions): Projection & { read
     // Counted before this step writes, so that what it shifts is not counted twice.
     counts.queued(actor.slice(actor.lastIndexOf("/") + 1))
     if (received !== undefined) addRow(store, actor, received, event["input"] as CommandInput, stepped)
-    const row = store.command.get(actor) as CommandRow
+    const row = rows.get(actor)
     const atSeconds = Math.floor(atMs / 1000)
     const author = row.author
     let { receipts: n, tip } = row
@@ -160,7 +169,8 @@ export const commandProjection = (options: CommandsOptions): Projection & { read
               },
             }),
           )
-          const told = { row, event: received?.event ?? originOf(store, actor), status, reason, result, atSeconds }
+          const event = (): NostrEvent => received?.event ?? originOf(store, actor)
+          const told = { row, event, status, reason, result, atSeconds }
           for (const template of options.answers[row.form as Form](told)) publish(template)
           return
         }
@@ -218,7 +228,7 @@ export const commandProjection = (options: CommandsOptions): Projection & { read
     }
     counts.shift(row.wizard, row.work, { queued: isQueued(stepped.after) - isQueued(stepped.before) })
     const ended = isEnd(stepped.after as Status)
-    store.command.move(actor, {
+    const moved = {
       state: stepped.after,
       ended: ended ? 1 : 0,
       since_ms: stepped.before === stepped.after ? row.since_ms : atMs,
@@ -226,16 +236,45 @@ export const commandProjection = (options: CommandsOptions): Projection & { read
       result: result === undefined ? null : JSON.stringify(result),
       receipts: n,
       tip,
-    })
+    }
+    store.command.move(actor, moved)
+    rows.put({ ...row, ...moved, result: moved.result ?? row.result }, ended)
   }
 
-  /** Out of the queue, and to be seen; a person looks at its dead letters. */
-  const faulted = (actor: string, reason: string, atMs: number): void => {
+  /** Out of the queue, its attempt stopped, and to be seen; a person looks at its dead letters. */
+  const faulted = (actor: string, reason: string, atMs: number, owe: Stepped["owe"]): void => {
+    for (const { attempt, ended_ms, wizard } of store.attempt.of(actor)) {
+      if (ended_ms !== null) continue
+      store.attempt.end(actor, attempt, atMs, `faulted: ${reason}`)
+      owe("abort", { attempt, reason }, { owner: wizard })
+    }
     store.command.fault(actor, reason, atMs)
+    forget()
+  }
+  const forget = (): void => {
     counts.forget()
+    rows.forget()
   }
 
-  return { prepare, project, faulted, forget: counts.forget, counts }
+  return { prepare, project, faulted, forget, counts, row: rows.get }
+}
+
+/** The rows of commands under way, so that a step does not read what the step before wrote. Bounded; ended ones go. */
+const openRows = (store: StoreShape, most: number) => {
+  const known = new Map<string, CommandRow>()
+  return {
+    get: (actor: string): CommandRow => known.get(actor) ?? (store.command.get(actor) as CommandRow),
+    put: (row: CommandRow, ended: boolean): void => {
+      known.delete(row.actor)
+      if (ended) return
+      known.set(row.actor, row)
+      for (const actor of known.keys()) {
+        if (known.size <= most) break
+        known.delete(actor)
+      }
+    },
+    forget: (): void => known.clear(),
+  }
 }
 
 /** How many tasks wait and how many attempts are open, of one wizard. Counted once, then kept up step by step. */

@@ -7,14 +7,15 @@
  * Keeps H1–H7 of `command-host.ts`, and these:
  *
  * E1  Workers, live actors and subscribers hear of a group only after it is on the disk.
- * E2  A group that fails is written again without the step that threw; where the disk fails, all of it is `NotCommitted`.
- * E3  The mailbox is bounded: senders wait for room.
+ * E2  A group that fails is written again without what threw: a step leaves a dead letter and a faulted actor, the rows
+ *     of a delivery reject the whole of that delivery. Where the disk fails, all of the group is `NotCommitted`.
+ * E3  The mailbox is bounded: senders wait for room, in the order in which they came.
  * E4  Memory holds the actors last stepped, up to a bound; the rest are rows.
  */
 import type { AnyMachineSnapshot } from "xstate"
 import type { ClockShape } from "../services/clock.ts"
 import type { Limits } from "../limits.ts"
-import type { StoreShape } from "../store/store.ts"
+import type { JournalRow, StoreShape } from "../store/store.ts"
 import {
   HostStopped,
   NotCommitted,
@@ -50,8 +51,8 @@ export interface Projection {
   readonly prepare?: (actor: string, event: ActorEvent, atMs: number) => ActorEvent | "deferred"
   /** Turns a step into rows and effects. */
   readonly project?: (stepped: Stepped) => void
-  /** A step of this actor threw, and it takes nothing more. */
-  readonly faulted?: (actor: string, reason: string, atMs: number) => void
+  /** A step of this actor threw, and it takes nothing more. What it owes now is named as by a next step. */
+  readonly faulted?: (actor: string, reason: string, atMs: number, owe: Stepped["owe"]) => void
   /** The transaction was rolled back: what was counted along the way is not so. */
   readonly forget?: () => void
 }
@@ -94,7 +95,8 @@ interface Work {
 }
 
 interface Held {
-  readonly snapshot: AnyMachineSnapshot
+  /** Absent where the actor is faulted: it may be what cannot be read. */
+  readonly snapshot: AnyMachineSnapshot | undefined
   readonly seq: number
   readonly fault: string | null
 }
@@ -106,7 +108,7 @@ export const openEngine = (options: EngineOptions): EngineShape => {
   const cache = new Map<string, Held>()
   const watchers = new Set<(commit: Commit) => void>()
   const mailbox: Work[] = []
-  const waiting: (() => void)[] = []
+  const waiting: Work[] = []
   let queued = 0
   let position = store.journal.last()
   let running = false
@@ -121,39 +123,52 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     if (held !== undefined) return held
     const row = store.snapshot.get(actor)
     if (row === undefined) return undefined
-    return { snapshot: restore(kind.machine, row.state, JSON.parse(row.context)), seq: row.seq, fault: row.fault }
+    const { seq, fault } = row
+    if (fault !== null) return { snapshot: undefined, seq, fault }
+    return { snapshot: restore(kind.machine, row.state, JSON.parse(row.context)), seq, fault }
   }
 
   /** One group, inside its transaction. `poison` names what threw on the try before. */
-  const writeGroup = (group: readonly Work[], poison: ReadonlyMap<Envelope | Work, Error>, nowMs: number) => {
+  const writeGroup = (group: readonly Work[], poison: ReadonlyMap<Envelope | Work, Thrown>, nowMs: number) => {
     const fresh = new Map<string, Held>()
     const steps: Commit["steps"][number][] = []
     const effects: Effect[] = []
-    const results: ({ outcomes: Outcome[]; rows: unknown } | Error)[] = []
+    const results: ({ outcomes: Outcome[]; rows: unknown } | Thrown)[] = []
     let last = position
+
+    const oweBy =
+      (actor: string, position: number, name: () => string): Stepped["owe"] =>
+      (kind, payload, about = {}) => {
+        const row = { effect: name(), position, kind, actor, owner: about.owner ?? "" }
+        store.outbox.add({ ...row, payload: JSON.stringify(payload), event_id: about.eventId ?? null })
+        effects.push({ ...row, payload })
+      }
 
     const apply = (envelope: Envelope): Outcome => {
       const { actor, cause, timer } = envelope
-      const kind = kindOf(actor)
-      if (kind === undefined) return "missing"
       if (timer !== undefined) {
         const armed = store.timer.get(actor, timer.name)
         if (armed?.effect !== timer.effect) return "duplicate"
         store.timer.remove(actor, timer.name)
       }
+      const kind = kindOf(actor)
+      if (kind === undefined) return "missing"
       if (store.journal.has(actor, cause) || store.deadLetter.has(actor, cause)) return "duplicate"
       const fault = poison.get(envelope)?.message
       if (fault !== undefined) {
-        store.deadLetter.add(nowMs, actor, cause, JSON.stringify(envelope.event), fault)
+        store.deadLetter.add(nowMs, actor, cause, printed(envelope.event), fault)
         store.snapshot.fault(actor, fault)
-        projections[kind.machine.id]?.faulted?.(actor, fault, nowMs)
+        const seq = store.snapshot.get(actor)?.seq
+        if (seq === undefined) return "faulted"
+        fresh.set(actor, { snapshot: undefined, seq, fault })
+        projections[kind.machine.id]?.faulted?.(actor, fault, nowMs, oweBy(actor, last, namesOf(actor, seq + 1)))
         return "faulted"
       }
-      const held = fresh.get(actor) ?? load(actor, kind)
-      if (held === undefined ? envelope.event.type !== "receive" : envelope.event.type === "receive")
-        return held === undefined ? "missing" : "duplicate"
+      const isFirst = envelope.event.type === "receive"
+      if (store.snapshot.has(actor) === isFirst) return isFirst ? "duplicate" : "missing"
+      const held = isFirst ? undefined : (fresh.get(actor) ?? load(actor, kind))
       if (held !== undefined && held.fault !== null) {
-        store.deadLetter.add(nowMs, actor, cause, JSON.stringify(envelope.event), held.fault)
+        store.deadLetter.add(nowMs, actor, cause, printed(envelope.event), held.fault)
         return "faulted"
       }
       const projection = projections[kind.machine.id]
@@ -161,12 +176,13 @@ export const openEngine = (options: EngineOptions): EngineShape => {
       const event = projection?.prepare?.(actor, stamped, nowMs) ?? stamped
       if (event === "deferred") return "deferred"
 
-      const next: Step = held === undefined ? begin(kind.machine, event) : step(kind.machine, held.snapshot, event)
+      const from = held?.snapshot
+      const next: Step = from === undefined ? begin(kind.machine, event) : step(kind.machine, from, event)
       const seq = (held?.seq ?? 0) + 1
       const after = stateOf(next.snapshot)
-      const before = held === undefined ? undefined : stateOf(held.snapshot)
+      const before = from === undefined ? undefined : stateOf(from)
       last += 1
-      store.journal.append({
+      append(store, {
         position: last,
         actor,
         seq,
@@ -192,24 +208,19 @@ export const openEngine = (options: EngineOptions): EngineShape => {
       fresh.set(actor, { snapshot: next.snapshot, seq, fault: null })
       if (next.refused) return "refused"
 
-      const at = last
-      const owe: Stepped["owe"] = (name, payload, about = {}) => {
-        const row = { effect: `${actor}/${seq}/${index++}`, position: at, kind: name, actor, owner: about.owner ?? "" }
-        store.outbox.add({ ...row, payload: JSON.stringify(payload), event_id: about.eventId ?? null })
-        effects.push({ ...row, payload })
-      }
-      let index = 0
+      const name = namesOf(actor, seq)
+      const owe = oweBy(actor, last, name)
       for (const { type, params } of next.intents) {
         if (type === "wake")
           store.timer.put({
             actor,
             name: params["timer"] as string,
             due_ms: params["dueMs"] as number,
-            effect: `${actor}/${seq}/${index++}`,
+            effect: name(),
           })
         else if (type === "unwake") store.timer.remove(actor, params["timer"] as string)
       }
-      const stepped = { actor, seq, position: at, atMs: nowMs, event, before, after, done, intents: next.intents }
+      const stepped = { actor, seq, position: last, atMs: nowMs, event, before, after, done, intents: next.intents }
       if (projection?.project === undefined) for (const intent of next.intents) owePlain(intent, owe)
       else projection.project({ ...stepped, snapshot: next.snapshot, owe })
       steps.push(stepped)
@@ -218,9 +229,13 @@ export const openEngine = (options: EngineOptions): EngineShape => {
 
     database.transaction(() => {
       for (const work of group) {
-        const outcomes = work.envelopes.map((envelope) => naming(envelope, () => apply(envelope)))
         const fault = poison.get(work)
-        results.push(fault ?? { outcomes, rows: naming(work, () => work.rows?.(outcomes)) })
+        if (fault !== undefined) {
+          results.push(fault)
+          continue
+        }
+        const outcomes = work.envelopes.map((envelope) => naming(envelope, () => apply(envelope)))
+        results.push({ outcomes, rows: naming(work, () => work.rows?.(outcomes)) })
       }
     })
     return { fresh, steps, effects, results, last }
@@ -228,7 +243,7 @@ export const openEngine = (options: EngineOptions): EngineShape => {
 
   /** Writes the group, leaving out what throws (E2). */
   const writeAll = (group: readonly Work[], nowMs: number) => {
-    const poison = new Map<Envelope | Work, Error>()
+    const poison = new Map<Envelope | Work, Thrown>()
     for (;;) {
       try {
         return writeGroup(group, poison, nowMs)
@@ -246,48 +261,71 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     while (mailbox.length > 0 && (group.length === 0 || rows < limits.groupRowsMax)) {
       const work = mailbox.shift() as Work
       group.push(work)
-      rows += Math.max(1, work.envelopes.length)
+      rows += rowsOf(work)
     }
+    queued -= rows
     return group
   }
 
+  /** Lets in who waits, as far as there is room (E3). */
+  const admit = (): void => {
+    let admitted = 0
+    while (admitted < waiting.length && queued < limits.mailboxRowsMax) queued += rowsOf(waiting[admitted++] as Work)
+    if (admitted > 0) mailbox.push(...waiting.splice(0, admitted))
+  }
+
+  /** Nothing more can be written. */
+  const fail = (error: unknown): void => {
+    stopped = true
+    for (const work of [...mailbox.splice(0), ...waiting.splice(0)]) work.reject(new HostStopped())
+    queued = 0
+    failed.resolve(error instanceof Error ? error : new Error(String(error)))
+  }
+
   const drain = async (): Promise<void> => {
-    running = true
     while (mailbox.length > 0) {
       const group = takeGroup()
-      for (const work of group) queued -= Math.max(1, work.envelopes.length)
-      for (const wake of waiting.splice(0)) wake()
+      admit()
+      const written = await writeDurably(group)
+      if (written === undefined) continue
+      position = written.last
+      remember(written.fresh)
+      for (const [i, work] of group.entries()) {
+        const result = written.results[i]
+        if (result === undefined || result instanceof Thrown) work.reject(result?.thrown ?? new HostStopped())
+        else work.resolve(result)
+      }
       try {
-        const written = writeAll(group, clock.nowMs())
-        await database.sync()
-        position = written.last
-        remember(written.fresh)
         for (const hear of watchers) hear({ steps: written.steps, effects: written.effects })
-        for (const [i, work] of group.entries()) {
-          const result = written.results[i]
-          if (result === undefined || result instanceof Error) work.reject(result ?? new HostStopped())
-          else work.resolve(result)
-        }
       } catch (error) {
-        for (const work of group) for (const { actor } of work.envelopes) cache.delete(actor)
-        const reason = error instanceof Error ? error.message : String(error)
-        for (const work of group) work.reject(new NotCommitted({ reason }))
-        if (!isRoomless(error)) {
-          stopped = true
-          for (const work of mailbox.splice(0)) work.reject(new HostStopped())
-          queued = 0
-          failed.resolve(error instanceof Error ? error : new Error(reason))
-        }
+        fail(error)
       }
     }
     running = false
     for (const call of idle.splice(0)) call()
   }
 
+  /** E1. Undefined where nothing of the group was written, and its senders know it. */
+  const writeDurably = async (group: readonly Work[]) => {
+    try {
+      const written = writeAll(group, clock.nowMs())
+      await database.sync()
+      return written
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      for (const work of group) {
+        for (const { actor } of work.envelopes) cache.delete(actor)
+        work.reject(new NotCommitted({ reason }))
+      }
+      if (!isRoomless(error)) fail(error)
+      return undefined
+    }
+  }
+
   const remember = (fresh: ReadonlyMap<string, Held>): void => {
     for (const [actor, held] of fresh) {
       cache.delete(actor)
-      if (held.snapshot.status === "active") cache.set(actor, held)
+      if (held.snapshot?.status === "active") cache.set(actor, held)
     }
     for (const actor of cache.keys()) {
       if (cache.size <= limits.actorsCachedMax) break
@@ -295,22 +333,16 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     }
   }
 
-  const post = async (envelopes: readonly Envelope[], rows: Work["rows"]) => {
-    for (;;) {
-      if (stopped) throw new HostStopped()
-      if (queued < limits.mailboxRowsMax) break
-      await new Promise<void>((resolve) => waiting.push(resolve))
-    }
-    return new Promise<{ outcomes: readonly Outcome[]; rows: unknown }>((resolve, reject) => {
-      mailbox.push({ envelopes, rows, resolve, reject })
-      queued += Math.max(1, envelopes.length)
+  const post = (envelopes: readonly Envelope[], rows: Work["rows"]) =>
+    new Promise<{ outcomes: readonly Outcome[]; rows: unknown }>((resolve, reject) => {
+      if (stopped) return reject(new HostStopped())
+      waiting.push({ envelopes, rows, resolve, reject })
+      admit()
+      if (running) return
       // In a microtask, so that everything that is sent in this turn makes one group.
-      if (!running) {
-        running = true
-        queueMicrotask(() => void drain())
-      }
+      running = true
+      queueMicrotask(() => void drain())
     })
-  }
 
   return {
     deliver: async (envelopes) => (await post(envelopes, undefined)).outcomes,
@@ -328,7 +360,7 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     },
     stop: async () => {
       stopped = true
-      for (const wake of waiting.splice(0)) wake()
+      for (const work of waiting.splice(0)) work.reject(new HostStopped())
       if (running) await new Promise<void>((resolve) => idle.push(resolve))
     },
     failed: failed.promise,
@@ -340,12 +372,31 @@ const owePlain = (intent: Intent, owe: Stepped["owe"]): void => {
   if (intent.type !== "wake" && intent.type !== "unwake") owe(intent.type, intent.params)
 }
 
+const rowsOf = (work: Work): number => Math.max(1, work.envelopes.length)
+
+/** actor/sequence/index. Two digits, so that the outbox's order of text is the order in which a step owes. */
+const namesOf = (actor: string, seq: number): (() => string) => {
+  let index = 0
+  return () => `${actor}/${seq}/${String(index++).padStart(2, "0")}`
+}
+
+/** An input for the dead letters, even where it is none that can be written as JSON. */
+const printed = (event: ActorEvent): string => {
+  try {
+    return JSON.stringify(event)
+  } catch (error) {
+    return JSON.stringify({ type: event.type, unprintable: String(error) })
+  }
+}
+
 /** What threw inside the transaction: the step of an envelope, or the rows of a work. */
 class Thrown extends Error {
   readonly what: Envelope | Work
+  readonly thrown: Error
   constructor(what: Envelope | Work, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause })
     this.what = what
+    this.thrown = cause instanceof Error ? cause : this
   }
 }
 
@@ -358,10 +409,25 @@ const naming = <A>(what: Envelope | Work, body: () => A): A => {
   }
 }
 
+/** Somebody else wrote the journal: two writers fail here instead of forking it. */
+class Forked extends Error {}
+
+const append = (store: StoreShape, row: JournalRow): void => {
+  try {
+    store.journal.append(row)
+  } catch (error) {
+    throw /^SQLITE_CONSTRAINT_(PRIMARYKEY|UNIQUE|ROWID)/.test(codeOf(error))
+      ? new Forked(`another process wrote the journal of ${row.actor}; stopping`, { cause: error })
+      : error
+  }
+}
+
 const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : ""
 
-const isDisk = (error: unknown): boolean => codeOf(error).startsWith("SQLITE_")
+/** A row that cannot be, or a value too long, is the fault of who wrote it; anything else that SQLite says is the disk's. */
+const isDisk = (error: unknown): boolean =>
+  error instanceof Forked || /^SQLITE_(?!CONSTRAINT|TOOBIG|MISMATCH|RANGE)/.test(codeOf(error))
 
 /** A disk without room may have room again; every other fault of the disk ends the engine. */
 const isRoomless = (error: unknown): boolean =>

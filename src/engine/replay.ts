@@ -17,7 +17,7 @@ export interface Replayed {
 
 export interface Fold {
   readonly steps: readonly Replayed[]
-  /** After the last row; undefined where there is none. */
+  /** After the last row; undefined where there is none, or where another version wrote the first. */
   readonly snapshot: AnyMachineSnapshot | undefined
 }
 
@@ -25,6 +25,8 @@ export const replay = (kind: ActorKind, rows: readonly JournalRow[]): Fold => {
   let snapshot: AnyMachineSnapshot | undefined
   const steps = rows.map((row): Replayed => {
     const event = JSON.parse(row.event) as ActorEvent
+    if (row.version !== kind.version || (snapshot === undefined && row.seq > 1))
+      return { row, event, state: row.state, same: true }
     const next = snapshot === undefined ? begin(kind.machine, event) : step(kind.machine, snapshot, event)
     snapshot = next.snapshot
     const state = stateOf(snapshot)

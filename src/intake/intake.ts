@@ -102,7 +102,12 @@ export const openIntake = (options: IntakeOptions): Intake => {
       const heartbeat = readHeartbeat(event)
       if (heartbeat !== undefined && heartbeat.instance !== options.instance) options.heard(heartbeat)
       const receipt = readReceipt(event)
-      if (receipt !== undefined && receipt.wizard === wizard && !store.outbox.holds(event.id)) receipts.push(receipt)
+      if (
+        receipt !== undefined &&
+        receipt.wizard === wizard &&
+        !store.outbox.holds(commandActor(receipt.command, wizard), event.id)
+      )
+        receipts.push(receipt)
     }
     await engine.write(() => {
       for (const { id, command, n, status } of receipts) store.ownReceipt.add(id, command, wizard, n, status)
@@ -148,7 +153,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
   }
 
   const isNew = ({ id }: NostrEvent): boolean =>
-    !store.seen.has(id, wizard) && store.snapshot.get(commandActor(id, wizard)) === undefined
+    !store.seen.has(id, wizard) && !store.snapshot.has(commandActor(id, wizard))
 
   /** The `receive` of a command for this wizard, or why there is none. */
   const envelopeOf = (event: NostrEvent, roster: Roster): Envelope | string => {

@@ -5,16 +5,18 @@
  *   outbox row ─► signer ─► stored with its signature ─► a lane for each (wizard, relay) ─► OK ─► delivery row
  *
  * U1  An event is signed once and stored before it is first sent; every resend is the same event.
- * U2  A row is done when each relay has answered and one took it; refused by all, it is a dead letter with the reasons.
+ * U2  A row is done when each relay of the wizard has answered, attached yet or not, and one took it; refused by all, it
+ *     is a dead letter with the reasons.
  * U3  Events of one actor are offered to a relay in their order, one after the other.
  * U4  A relay that is away loses nothing: its lane begins again at the oldest event that it has not answered.
- * U5  Memory holds a page of a lane's backlog; the rest stays in the store.
+ * U5  A lane holds `deliveriesInFlightMax` events at most; the rest of its backlog stays in the store.
  */
 import type { NostrEvent } from "../protocol/event.ts"
 import type { ClockShape } from "../services/clock.ts"
 import type { Limits } from "../limits.ts"
 import { outboxStart, type OutboxPlace, type OutboxRow, type StoreShape } from "../store/store.ts"
 import type { Signer } from "../identity/signer.ts"
+import { HostStopped } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Outgoing } from "../engine/commands.ts"
 
@@ -23,7 +25,10 @@ export interface Answer {
   readonly message: string
 }
 
-/** One relay as one wizard sees it. `publish` rejects where there is no answer: not connected, lost, or too late. */
+/**
+ * One relay as one wizard sees it. `publish` rejects where there is no answer: not connected, or lost. With `late: true`
+ * on the error the relay was there and kept silent about this event.
+ */
 export interface Outlet {
   readonly relay: string
   readonly publish: (event: NostrEvent) => Promise<Answer>
@@ -34,8 +39,8 @@ export interface Publisher {
   readonly attach: (wizard: string, outlet: Outlet) => () => void
   /** The relay can be reached again. */
   readonly reconnected: (wizard: string, relay: string) => void
-  /** Signs and sends for a wizard from now on. */
-  readonly open: (wizard: string, signer: Signer) => void
+  /** Signs for a wizard from now on, for these relays. */
+  readonly open: (wizard: string, signer: Signer, relays: readonly string[]) => void
   /** Events of a wizard that some relay has not answered. */
   readonly backlog: (wizard: string) => number
   readonly close: () => void
@@ -64,12 +69,16 @@ export const openPublisher = (options: PublisherOptions): Publisher => {
     for (const owner of owners) wizards.get(owner)?.sign()
   })
   return {
-    open: (wizard, signer) => {
-      const outbox = openOutbox(wizard, signer, options)
+    open: (wizard, signer, relays) => {
+      const outbox = openOutbox(wizard, signer, relays, options)
       wizards.set(wizard, outbox)
       outbox.sign()
     },
-    attach: (wizard, outlet) => wizards.get(wizard)?.attach(outlet) ?? (() => {}),
+    attach: (wizard, outlet) => {
+      const outbox = wizards.get(wizard)
+      if (outbox === undefined) throw new Error(`the outbox of ${wizard} is not open`)
+      return outbox.attach(outlet)
+    },
     reconnected: (wizard, relay) => wizards.get(wizard)?.reconnected(relay),
     backlog: (wizard) => store.outbox.countPending("publish", wizard),
     close: () => {
@@ -86,9 +95,15 @@ interface WizardOutbox {
   readonly close: () => void
 }
 
-const openOutbox = (wizard: string, signer: Signer, options: PublisherOptions): WizardOutbox => {
+const openOutbox = (
+  wizard: string,
+  signer: Signer,
+  known: readonly string[],
+  options: PublisherOptions,
+): WizardOutbox => {
   const { engine, store, clock, limits, warn } = options
   const lanes = new Map<string, Lane>()
+  const relays = new Set(known)
   let place: OutboxPlace = outboxStart
   let signing = false
   let again = false
@@ -105,6 +120,7 @@ const openOutbox = (wizard: string, signer: Signer, options: PublisherOptions): 
         try {
           while (await signPage()) for (const lane of lanes.values()) lane.pump()
         } catch (error) {
+          if (closed || error instanceof HostStopped) return
           warn(`${wizard}: what is owed could not be signed and stored, trying again: ${messageOf(error)}`)
           await new Promise<void>((resolve) => void clock.after(limits.reconnectMsMin, resolve, { unref: true }))
           again = true
@@ -132,10 +148,10 @@ const openOutbox = (wizard: string, signer: Signer, options: PublisherOptions): 
     return true
   }
 
-  /** U2: the row is settled when every lane's relay has answered. */
+  /** U2: the row is settled when every relay has answered. Inside a transaction. */
   const settle = (row: OutboxRow): void => {
     const answers = new Map(store.delivery.of(row.effect).map((delivery) => [delivery.relay, delivery]))
-    if (lanes.size === 0 || [...lanes.keys()].some((relay) => !answers.has(relay))) return
+    if ([...relays].some((relay) => !answers.has(relay))) return
     const given = [...answers.values()]
     if (given.some((delivery) => delivery.state === "accepted")) store.outbox.done(row.effect)
     else store.outbox.dead(row.effect, given.map((delivery) => `${delivery.relay}: ${delivery.error}`).join("; "))
@@ -145,12 +161,17 @@ const openOutbox = (wizard: string, signer: Signer, options: PublisherOptions): 
     sign,
     attach: (outlet) => {
       lanes.get(outlet.relay)?.close()
+      relays.add(outlet.relay)
       const lane = openLane(wizard, outlet, settle, () => place, options)
       lanes.set(outlet.relay, lane)
       lane.pump()
       return () => {
         lane.close()
-        if (lanes.get(outlet.relay) === lane) lanes.delete(outlet.relay)
+        if (lanes.get(outlet.relay) !== lane) return
+        lanes.delete(outlet.relay)
+        relays.delete(outlet.relay)
+        // What waited for this relay alone is settled on the way.
+        for (const other of lanes.values()) other.restart()
       }
     },
     reconnected: (relay) => lanes.get(relay)?.restart(),
@@ -188,13 +209,20 @@ const openLane = (
   let generation = 0
 
   const pump = (): void => {
-    while (!closed && !away && held < limits.deliveriesInFlightMax) {
-      const rows = store.outbox.pending("publish", wizard, place, pageRows).filter((row) => !isAfter(row, signedUpTo()))
+    // Filled up only when half is free: one look at the store for many answers.
+    while (!closed && !away && held * 2 <= limits.deliveriesInFlightMax) {
+      const rows = store.outbox
+        .pending("publish", wizard, place, limits.deliveriesInFlightMax - held)
+        .filter((row) => !isAfter(row, signedUpTo()))
       const last = rows.at(-1)
       if (last === undefined) return
       place = last
       for (const row of rows) {
-        if (store.delivery.of(row.effect).some((delivery) => delivery.relay === relay)) continue
+        if (store.delivery.of(row.effect).some((delivery) => delivery.relay === relay)) {
+          // Answered here before; whoever it still waited for may be no relay of ours any more.
+          void engine.write(() => settle(row)).catch(() => undefined)
+          continue
+        }
         held += 1
         const chain = chains.get(row.actor)
         if (chain === undefined) {
@@ -206,20 +234,23 @@ const openLane = (
   }
 
   const send = async (row: OutboxRow, mine: number): Promise<void> => {
-    const count = (tries.get(row.effect) ?? 0) + 1
-    tries.set(row.effect, count)
     let answer: Answer
     try {
       answer = await outlet.publish(JSON.parse(row.payload) as NostrEvent)
-    } catch {
-      // No answer: everything unanswered goes out again when the connection says that the relay is there, or later.
-      tries.set(row.effect, count - 1)
-      if (mine !== generation || away) return
-      away = true
-      return void clock.after(limits.okMsMax, () => mine === generation && restart(), { unref: true })
+    } catch (error) {
+      if (mine !== generation || closed) return
+      if (!isLate(error)) {
+        // No answer: everything unanswered goes out again when the connection says that the relay is there, or later.
+        if (away) return
+        away = true
+        return void clock.after(limits.okMsMax, () => mine === generation && restart(), { unref: true })
+      }
+      answer = { accepted: false, message: "error: no answer in time" }
     }
     if (mine !== generation || closed) return
+    const count = (tries.get(row.effect) ?? 0) + 1
     if (!answer.accepted && mayPass(answer.message) && count < limits.deliveryTriesMax) {
+      tries.set(row.effect, count)
       const waitMs = Math.min(limits.reconnectMsMax, limits.reconnectMsMin * 2 ** (count - 1))
       clock.after(waitMs, () => mine === generation && !closed && void send(row, mine), { unref: true })
       return
@@ -238,7 +269,8 @@ const openLane = (
       })
     } catch (error) {
       // The answer is not kept, so the event goes out once more, and the relay says that it has it.
-      if (!closed) warn(`${wizard} at ${relay}: an answer could not be stored: ${messageOf(error)}`)
+      if (closed || error instanceof HostStopped) return
+      warn(`${wizard} at ${relay}: an answer could not be stored: ${messageOf(error)}`)
       return void clock.after(limits.reconnectMsMin, restart, { unref: true })
     }
     tries.delete(row.effect)
@@ -273,6 +305,9 @@ const openLane = (
 
 /** Refusals that time may heal (NIP-01's prefixes); every other is final. */
 const mayPass = (message: string): boolean => /^(error|rate-limited|auth-required):/.test(message) || message === ""
+
+const isLate = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "late" in error && error.late === true
 
 const isAfter = (a: OutboxPlace, b: OutboxPlace): boolean =>
   a.position > b.position || (a.position === b.position && a.effect > b.effect)

@@ -10,8 +10,10 @@ export const answers = (
 ): Readonly<Record<Form, (told: Told) => readonly EventTemplate[]>> => ({
   command: () => [],
   note: (told) => {
-    const { event, status, atSeconds } = told
+    const { status, atSeconds } = told
     const reaction = reactionOf(status)
+    if (reaction === undefined && !isEnd(status)) return []
+    const event = told.event()
     return [
       ...(reaction === undefined ? [] : [reactionTemplate(event, reaction, atSeconds)]),
       ...(isEnd(status) ? [replyTemplate(event, finalText(told, limits.answerCharsMax), atSeconds)] : []),

@@ -44,7 +44,8 @@ export const readConfig = (file: string): { readonly config: Config; readonly li
   try {
     json = JSON.parse(readFileSync(file, "utf8"))
   } catch (error) {
-    throw new ConfigFault({ file, reason: `is not JSON (${(error as Error).message})` })
+    const reason = error instanceof SyntaxError ? "is not JSON" : "cannot be read"
+    throw new ConfigFault({ file, reason: `${reason} (${(error as Error).message})` })
   }
   try {
     const config = Schema.decodeUnknownSync(Config)(json, { onExcessProperty: "error", errors: "all" })

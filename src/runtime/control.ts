@@ -46,7 +46,13 @@ export const serveControl = async (
     sockets.add(socket)
     socket.on("close", () => sockets.delete(socket))
     socket.on("error", () => socket.destroy())
-    readLines(socket, bytesMax, (line) => void answer(handlers, line).then((reply) => socket.write(`${reply}\n`)))
+    const refuse = (): void => void socket.end(`${refusal(`a line is longer than ${bytesMax} bytes`)}\n`)
+    readLines(
+      socket,
+      bytesMax,
+      (line) => void answer(handlers, line).then((reply) => socket.write(`${reply}\n`)),
+      refuse,
+    )
   })
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject)
@@ -68,9 +74,11 @@ const answer = async (handlers: ControlHandlers, line: string): Promise<string> 
     const { verb, args = {} } = Schema.decodeUnknownSync(Request)(JSON.parse(line))
     return JSON.stringify({ v: controlVersion, ok: true, result: (await handlers[verb](args)) ?? null })
   } catch (error) {
-    return JSON.stringify({ v: controlVersion, ok: false, error: (error as Error).message.split("\n")[0] })
+    return refusal((error as Error).message.split("\n")[0] ?? "")
   }
 }
+
+const refusal = (error: string): string => JSON.stringify({ v: controlVersion, ok: false, error })
 
 /** Asks the running process. Rejects with ControlFault; undefined where none runs. */
 export const askControl = (
@@ -86,6 +94,8 @@ export const askControl = (
         ? resolve(undefined)
         : reject(new ControlFault({ reason: error.message })),
     )
+    // Of no effect where it has answered.
+    socket.on("close", () => reject(new ControlFault({ reason: "the running process ended without an answer" })))
     socket.on("connect", () => socket.write(`${JSON.stringify({ v: controlVersion, verb, args })}\n`))
     readLines(socket, Number.POSITIVE_INFINITY, (line) => {
       socket.end()
@@ -101,15 +111,25 @@ export const askControl = (
     })
   })
 
-const readLines = (socket: Socket, bytesMax: number, hear: (line: string) => void): void => {
+const readLines = (
+  socket: Socket,
+  bytesMax: number,
+  hear: (line: string) => void,
+  tooLong: () => void = () => socket.destroy(),
+): void => {
   let rest = ""
+  let refused = false
   socket.setEncoding("utf8")
   socket.on("data", (chunk: string) => {
+    if (refused) return
     rest += chunk
     for (let at = rest.indexOf("\n"); at >= 0; at = rest.indexOf("\n")) {
       hear(rest.slice(0, at))
       rest = rest.slice(at + 1)
     }
-    if (rest.length > bytesMax) socket.destroy()
+    if (rest.length <= bytesMax) return
+    refused = true
+    rest = ""
+    tooLong()
   })
 }

@@ -6,6 +6,17 @@
 import { mkdirSync } from "node:fs"
 import { homedir } from "node:os"
 import { join, resolve } from "node:path"
+import { Schema } from "effect"
+
+/** The folder cannot be what a person wants of it; the message says why. */
+export class HomeUnusable extends Schema.TaggedError<HomeUnusable>()("HomeUnusable", {
+  dir: Schema.String,
+  reason: Schema.String,
+}) {
+  override get message(): string {
+    return `${this.dir} cannot be a home (${this.reason}): name another with --home DIR`
+  }
+}
 
 export interface Home {
   readonly dir: string
@@ -40,7 +51,20 @@ export const homeOf = (given: string | undefined, env: NodeJS.ProcessEnv = proce
   }
 }
 
-/** Makes its folders, for nobody else to read. */
+/** Makes its folders, for nobody else to read. Throws HomeUnusable. */
 export const makeHome = (home: Home): void => {
-  for (const dir of [home.dir, home.outgoing, home.work]) mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const bytes = Buffer.byteLength(home.control)
+  if (bytes > socketBytesMax)
+    throw new HomeUnusable({
+      dir: home.dir,
+      reason: `its name is too long by ${bytes - socketBytesMax} for the control socket inside it`,
+    })
+  try {
+    for (const dir of [home.dir, home.outgoing, home.work]) mkdirSync(dir, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new HomeUnusable({ dir: home.dir, reason: (error as Error).message })
+  }
 }
+
+/** The shortest bound that a system in use has on a unix socket's path (macOS; Linux has 107). */
+const socketBytesMax = 103

@@ -142,7 +142,7 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
     const counts = new Map<string, number>()
     const wizards: WizardHost[] = []
     for (const { name, className, signer, fresh, executor } of identities.wizards) {
-      publisher.open(name, signer)
+      publisher.open(name, signer, relays)
       const host = yield* openWizard({
         name,
         className,

@@ -7,7 +7,6 @@ import { Effect } from "effect"
 import { ExecutorFailed } from "../executors/executor.ts"
 import type { Limits } from "../limits.ts"
 import type { Counts, CommandResult } from "../engine/commands.ts"
-import type { ActorEvent } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { CommandContext } from "../../machines/command.ts"
 import { parseVerb, verbs, type Verb, type VerbName } from "../protocol/verbs.ts"
@@ -65,10 +64,13 @@ const handlers: { readonly [N in VerbName]: Handler<N> } = {
       text: [
         `${wizard}: ${isPaused(store, wizard) ? "paused" : working.length > 0 ? "busy" : "idle"}, ${counts.queued(wizard)} waiting`,
         ...working.map((busy) => `working on ${shortId(busy)}: ${title(busy)}`),
-        ...waiting.map(
-          (held) =>
-            `interrupted, waits for you: ${shortId(held)} ${title(held)} (retry ${shortId(held)} or cancel ${shortId(held)})`,
-        ),
+        ...waiting
+          .slice(0, listedMax)
+          .map(
+            (held) =>
+              `interrupted, waits for you: ${shortId(held)} ${title(held)} (retry ${shortId(held)} or cancel ${shortId(held)})`,
+          ),
+        ...more(waiting.length),
         `executor: ${context.executor}`,
         `up ${duration(context.nowMs() - context.startedMs)}, heartbeat every ${heartbeatSeconds(store, wizard, limits)} s`,
       ].join("\n"),
@@ -100,11 +102,12 @@ const handlers: { readonly [N in VerbName]: Handler<N> } = {
         .join("\n") + "\nAnything else is work.",
   }),
 
-  queue: (_, __, { store, wizard }) => {
-    const next = store.command.next(wizard, "task", 10)
-    const held = isPaused(store, wizard) ? "paused; " : ""
-    if (next.length === 0) return { text: `${held}nothing waits` }
-    return { text: `${held}${next.map((queued, i) => `${i + 1}. ${shortId(queued)} ${title(queued)}`).join("\n")}` }
+  queue: (_, __, { store, counts, wizard }) => {
+    const next = store.command.next(wizard, "task", listedMax)
+    const held = isPaused(store, wizard)
+    if (next.length === 0) return { text: held ? "paused; nothing waits" : "nothing waits" }
+    const lines = next.map((queued, i) => `${i + 1}. ${shortId(queued)} ${title(queued)}`)
+    return { text: [...(held ? ["paused"] : []), ...lines, ...more(counts.queued(wizard))].join("\n") }
   },
 
   why: (verb, row, context) => {
@@ -122,19 +125,22 @@ const handlers: { readonly [N in VerbName]: Handler<N> } = {
       return {
         text: `${shortId(about)} is ${about.state} and has no result${about.reason === null ? "" : `: ${about.reason}`}`,
       }
-    const { text } = JSON.parse(about.result) as CommandResult
+    const { text, artifact } = JSON.parse(about.result) as CommandResult
+    if (verb.file !== undefined) throw new Refused(whereFiles(about, artifact))
+    // By characters: a page never ends inside one.
+    const characters = [...text]
     const page = verb.page ?? 1
     const size = context.limits.answerCharsMax
-    const pages = Math.max(1, Math.ceil(text.length / size))
+    const pages = Math.max(1, Math.ceil(characters.length / size))
     if (page > pages) throw new Refused(`${shortId(about)} has ${pages} ${pages === 1 ? "page" : "pages"}`)
-    return { text: `${text.slice((page - 1) * size, page * size)}${pages > 1 ? `\n(${page} of ${pages})` : ""}` }
+    const shown = characters.slice((page - 1) * size, page * size).join("")
+    return { text: `${shown}${pages > 1 ? `\n(${page} of ${pages})` : ""}` }
   },
 
-  cancel: (verb, row, context) =>
-    move(verb.id, row, context, () => ({ type: "cancel", reason: "cancelled by its operator" })),
-  retry: (verb, row, context) => move(verb.id, row, context, () => ({ type: "retry" })),
-  approve: (verb, row, context) => move(verb.id, row, context, (hash) => ({ type: "approve", hash })),
-  deny: (verb, row, context) => move(verb.id, row, context, (hash) => ({ type: "deny", hash, reason: "denied" })),
+  cancel: (verb, row, context) => move(verb.id, row, context, "cancel", { reason: "cancelled by its operator" }),
+  retry: (verb, row, context) => move(verb.id, row, context, "retry"),
+  approve: (verb, row, context) => move(verb.id, row, context, "approve"),
+  deny: (verb, row, context) => move(verb.id, row, context, "deny", { reason: "denied" }),
 
   pause: (_, __, { wizard }) => ({
     text: "paused: nothing new is begun until resume",
@@ -146,6 +152,8 @@ const handlers: { readonly [N in VerbName]: Handler<N> } = {
   }),
 
   stop: async (_, row, { engine, store, wizard }) => {
+    // Paused first, or the next one would begin in the room that this makes.
+    await engine.write(() => store.setting.put(wizard, "paused", "yes"))
     const running = store.command.unended(wizard).filter(({ state, work }) => state === "working" && work === "task")
     await engine.deliver(
       running.map(({ actor }) => ({ actor, cause: `${row.id}/stop`, event: { type: "cancel", reason: "stopped" } })),
@@ -157,39 +165,60 @@ const handlers: { readonly [N in VerbName]: Handler<N> } = {
   },
 }
 
-/** The command that a verb is about: the one whose id begins so, or the only one that has not ended. */
-const target = (id: string | undefined, row: CommandRow, { store, wizard }: VerbContext): CommandRow => {
+/** The command that a verb is about: the one whose id begins so, or the only task that the verb could be meant for. */
+const target = (
+  id: string | undefined,
+  row: CommandRow,
+  { store, wizard }: VerbContext,
+  about = isTask,
+): CommandRow => {
   const others = (rows: readonly CommandRow[]) =>
     rows.filter((other) => other.wizard === wizard && other.actor !== row.actor)
-  const found = id === undefined ? others(store.command.unended(wizard)) : others(store.command.byId(id))
+  const found = id === undefined ? others(store.command.unended(wizard)).filter(about) : others(store.command.byId(id))
   const [only] = found
   if (only !== undefined && found.length === 1) return only
   if (only === undefined)
-    throw new Refused(id === undefined ? "there is nothing under way" : `no command begins with ${id}`)
+    throw new Refused(id === undefined ? "there is nothing that it could be about" : `no command begins with ${id}`)
   throw new Refused(
-    `which one? ${found
-      .slice(0, 5)
+    `which one?\n${found
+      .slice(0, listedMax)
       .map((other) => `${shortId(other)} ${title(other)}`)
-      .join(", ")}`,
+      .concat(more(found.length))
+      .join("\n")}`,
   )
+}
+
+const isTask = ({ work }: CommandRow): boolean => work === "task"
+
+/** Which commands a verb without an id can be meant for. */
+const movable: Readonly<Record<"cancel" | "retry" | "approve" | "deny", (row: CommandRow) => boolean>> = {
+  cancel: isTask,
+  retry: ({ state }) => state === "interrupted" || state === "retrying",
+  approve: ({ state }) => state === "awaiting-approval",
+  deny: ({ state }) => state === "awaiting-approval",
 }
 
 const move = async (
   id: string | undefined,
   row: CommandRow,
   context: VerbContext,
-  event: (hash: string) => ActorEvent,
+  type: keyof typeof movable,
+  rest: Readonly<Record<string, unknown>> = {},
 ): Promise<CommandResult> => {
-  const about = target(id, row, context)
-  const view = await context.engine.read(about.actor)
+  const { engine, store } = context
+  const cause = `${row.id}/${type}`
+  // Done before, and nobody knew: it is about the same one, whatever has come meanwhile.
+  const before = store.journal.caused(cause, row.arrived)?.actor
+  const about =
+    (before === undefined ? undefined : store.command.get(before)) ?? target(id, row, context, movable[type])
+  const view = await engine.read(about.actor)
   const hash = (view?.context as CommandContext | undefined)?.approval ?? ""
-  const { type, ...rest } = event(hash)
-  const [outcome] = await context.engine.deliver([
-    { actor: about.actor, cause: `${row.id}/${type}`, event: { type, ...rest } },
-  ])
-  if (outcome === "refused") throw new Refused(`${shortId(about)} is ${about.state}: there is nothing to ${type}`)
-  const now = context.store.command.get(about.actor)
-  return { text: `${shortId(about)} ${title(about)}: ${now?.state ?? about.state}` }
+  await engine.deliver([{ actor: about.actor, cause, event: { type, hash, ...rest } }])
+  // By the journal, which says the same when this is done again.
+  const taken = store.journal.caused(cause, row.arrived)
+  const now = store.command.get(about.actor) ?? about
+  if (taken?.refused !== 0) throw new Refused(`${shortId(now)} is ${now.state}: there is nothing to ${type}`)
+  return { text: `${shortId(now)} ${title(now)}: ${now.state}` }
 }
 
 const nextMove = (row: CommandRow, { store, wizard }: VerbContext): string => {
@@ -204,10 +233,21 @@ const nextMove = (row: CommandRow, { store, wizard }: VerbContext): string => {
 
 const shortId = (row: CommandRow): string => row.id.slice(0, 8)
 
+/** The first line, short enough for a phone, and never cut inside a character. */
 const title = (row: CommandRow): string => {
-  const line = row.body.split("\n")[0] ?? ""
-  return line.length > 60 ? `${line.slice(0, 59)}…` : line
+  const line = [...(row.body.split("\n")[0] ?? "")]
+  return line.length > 60 ? `${line.slice(0, 59).join("")}…` : line.join("")
 }
+
+/** How many lines a list has at the most. */
+const listedMax = 10
+
+const more = (count: number): readonly string[] => (count > listedMax ? [`and ${count - listedMax} more`] : [])
+
+const whereFiles = (row: CommandRow, artifact: CommandResult["artifact"]): string =>
+  artifact === undefined
+    ? `${shortId(row)} has no files, its text is all`
+    : `files are not sent from here: git show ${artifact.commit.slice(0, 12)} in ${artifact.repo}`
 
 const duration = (ms: number): string => {
   const seconds = Math.max(0, Math.round(ms / 1000))

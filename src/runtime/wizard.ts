@@ -29,6 +29,7 @@ import type { SocketShape } from "../services/socket.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
 import type { Home } from "./home.ts"
 import { openHeartbeats, type Heartbeats } from "./heartbeat.ts"
+import { openPump } from "./pump.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
 import type { Child } from "./supervisor.ts"
 import { isPaused, performVerb } from "./verbs.ts"
@@ -428,46 +429,4 @@ const withdraw = async (
     )
     // It is judged again when it would begin.
     .catch(() => undefined)
-}
-
-/** Begins what is queued, one delivery at a time for verbs and for tasks. */
-const openPump = (options: {
-  readonly name: string
-  readonly engine: EngineShape
-  readonly store: StoreShape
-  readonly counts: Counts
-  readonly limits: Limits
-  readonly clock: ClockShape
-  readonly may: () => boolean
-  readonly paused: () => boolean
-  readonly warn: (message: string) => void
-}): { readonly verbs: () => void; readonly tasks: () => void } => {
-  const { name, engine, store, counts, limits, clock } = options
-  const lane = (work: "verb" | "task", openMax: number, may: () => boolean) => {
-    let busy = false
-    const pump = async (): Promise<void> => {
-      if (busy || !may()) return
-      const room = openMax - counts.open(name, work)
-      if (room <= 0) return
-      const rows = store.command.next(name, work, room)
-      if (rows.length === 0) return
-      busy = true
-      try {
-        const outcomes = await engine.deliver(
-          rows.map(({ actor, receipts }) => ({ actor, cause: `begin/${receipts}`, event: { type: "begin" } })),
-        )
-        busy = false
-        if (outcomes.includes("applied")) void pump()
-      } catch (error) {
-        busy = false
-        options.warn(`${name}: nothing could be begun, trying again: ${(error as Error).message}`)
-        clock.after(limits.retryMsMin, () => void pump(), { unref: true })
-      }
-    }
-    return () => void pump()
-  }
-  return {
-    verbs: lane("verb", 1, options.may),
-    tasks: lane("task", limits.concurrentAttemptsMax, () => options.may() && !options.paused()),
-  }
 }

@@ -5,10 +5,17 @@
  */
 export const migrations: readonly string[] = [
   /* 1: journal in, outbox out */ `
+  -- Actors by number, so that what belongs together lies together: rows of recent actors share their pages, and a group
+  -- of commands writes a few pages instead of one for each row.
+  CREATE TABLE actor (
+    key  INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+  ) STRICT;
+
   -- Every input that an actor took, in the order in which it took effect. \`position\` orders the whole home.
   CREATE TABLE journal (
     position INTEGER PRIMARY KEY,
-    actor    TEXT NOT NULL,
+    actor    INTEGER NOT NULL,
     seq      INTEGER NOT NULL,
     machine  TEXT NOT NULL,
     version  INTEGER NOT NULL,
@@ -16,14 +23,14 @@ export const migrations: readonly string[] = [
     at_ms    INTEGER NOT NULL,
     event    TEXT NOT NULL,
     state    TEXT NOT NULL,
-    refused  INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (actor, seq),
-    UNIQUE (actor, cause)
+    refused  INTEGER NOT NULL DEFAULT 0
   ) STRICT;
+  CREATE UNIQUE INDEX journal_seq ON journal (actor, seq);
+  CREATE UNIQUE INDEX journal_cause ON journal (actor, cause);
 
   -- Where each actor stands: within one machine version a cache of the fold over its journal, across versions the truth.
   CREATE TABLE snapshot (
-    actor   TEXT PRIMARY KEY,
+    actor   INTEGER PRIMARY KEY,
     machine TEXT NOT NULL,
     version INTEGER NOT NULL,
     seq     INTEGER NOT NULL,
@@ -31,36 +38,40 @@ export const migrations: readonly string[] = [
     context TEXT NOT NULL,
     done    INTEGER NOT NULL,
     fault   TEXT
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX snapshot_open ON snapshot (machine) WHERE done = 0;
+  ) STRICT;
+  CREATE INDEX snapshot_open ON snapshot (actor) WHERE done = 0;
 
   -- Effects on the world that are still owed, or were; named actor/sequence/index. \`owner\` is the wizard that owes it.
   CREATE TABLE outbox (
-    effect   TEXT PRIMARY KEY,
+    actor    INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    idx      INTEGER NOT NULL,
     position INTEGER NOT NULL,
     kind     TEXT NOT NULL,
-    actor    TEXT NOT NULL,
     owner    TEXT NOT NULL,
     payload  TEXT NOT NULL,
     event_id TEXT,
     state    TEXT NOT NULL DEFAULT 'pending',
-    error    TEXT
+    error    TEXT,
+    PRIMARY KEY (actor, seq, idx)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX outbox_pending ON outbox (kind, owner, position, effect) WHERE state = 'pending';
-  CREATE INDEX outbox_event ON outbox (event_id) WHERE event_id IS NOT NULL;
+  CREATE INDEX outbox_pending ON outbox (kind, owner, position, idx) WHERE state = 'pending';
+  CREATE INDEX outbox_dead ON outbox (position) WHERE state = 'dead';
 
   -- One outgoing event at one relay: written when it was answered.
   CREATE TABLE delivery (
-    effect TEXT NOT NULL,
-    relay  TEXT NOT NULL,
-    state  TEXT NOT NULL,
-    tries  INTEGER NOT NULL,
-    error  TEXT,
-    PRIMARY KEY (effect, relay)
+    actor INTEGER NOT NULL,
+    seq   INTEGER NOT NULL,
+    idx   INTEGER NOT NULL,
+    relay TEXT NOT NULL,
+    state TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    error TEXT,
+    PRIMARY KEY (actor, seq, idx, relay)
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE timer (
-    actor  TEXT NOT NULL,
+    actor  INTEGER NOT NULL,
     name   TEXT NOT NULL,
     due_ms INTEGER NOT NULL,
     effect TEXT NOT NULL,
@@ -70,7 +81,7 @@ export const migrations: readonly string[] = [
 
   -- What a person asks about, and what the queue is ordered by.
   CREATE TABLE command (
-    actor       TEXT PRIMARY KEY,
+    actor       INTEGER PRIMARY KEY,
     id          TEXT NOT NULL,
     wizard      TEXT NOT NULL,
     author      TEXT NOT NULL,
@@ -92,22 +103,21 @@ export const migrations: readonly string[] = [
     result      TEXT,
     receipts    INTEGER NOT NULL DEFAULT 0,
     tip         TEXT
-  ) STRICT, WITHOUT ROWID;
+  ) STRICT;
   CREATE INDEX command_queue ON command (wizard, work, priority DESC, ifnull(deadline_ms, 9007199254740991), arrived)
     WHERE state = 'acknowledged';
-  CREATE INDEX command_open ON command (wizard, state) WHERE ended = 0;
-  CREATE INDEX command_id ON command (id);
-  CREATE INDEX command_arrived ON command (arrived);
+  CREATE INDEX command_open ON command (wizard, arrived) WHERE ended = 0;
+  CREATE INDEX command_child ON command (trace) WHERE trace <> id;
 
   CREATE TABLE attempt (
-    actor      TEXT NOT NULL,
-    attempt    INTEGER NOT NULL,
-    wizard     TEXT NOT NULL,
-    work       TEXT NOT NULL,
-    executor   TEXT NOT NULL,
-    begun_ms   INTEGER NOT NULL,
-    ended_ms   INTEGER,
-    outcome    TEXT,
+    actor    INTEGER NOT NULL,
+    attempt  INTEGER NOT NULL,
+    wizard   TEXT NOT NULL,
+    work     TEXT NOT NULL,
+    executor TEXT NOT NULL,
+    begun_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    outcome  TEXT,
     PRIMARY KEY (actor, attempt)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX attempt_open ON attempt (wizard, work) WHERE ended_ms IS NULL;

@@ -9,7 +9,7 @@
  * Migrations are numbered by their place in the list and kept in `user_version`; a database from a newer version is
  * refused unread.
  */
-import { closeSync, fdatasync, openSync } from "node:fs"
+import { closeSync, existsSync, fdatasync, openSync } from "node:fs"
 import SQLite from "better-sqlite3"
 import { Schema } from "effect"
 
@@ -63,14 +63,16 @@ export interface DatabaseOptions {
 
 export const openDatabase = (options: DatabaseOptions): Database => {
   const { file, migrations } = options
-  const db = open(file, options.readonly === true)
-  const found = db.pragma("user_version", { simple: true }) as number
-  if (found > migrations.length) {
-    db.close()
-    throw new DatabaseTooNew({ file, found, known: migrations.length })
-  }
-  if (options.readonly !== true) migrate(db, migrations, found)
-  const wal = options.readonly === true || options.durability === "normal" ? undefined : openWal(file)
+  const readonly = options.readonly === true
+  // Looked at first, so that what a newer version wrote is left as it is to the last byte.
+  const found = existsSync(file) ? versionOf(file) : 0
+  if (found > migrations.length) throw new DatabaseTooNew({ file, found, known: migrations.length })
+  if (readonly && found < migrations.length)
+    throw new DatabaseBroken({ file, reason: "has not been brought up to date: runtime start does that" })
+  const { db, prepared: wal } = open(file, readonly, (opened) => {
+    if (!readonly) migrate(opened, migrations, found)
+    return readonly || options.durability === "normal" ? undefined : openWal(file)
+  })
   const statements = new Map<string, Statement>()
   let broken: DatabaseBroken | undefined
   let closed = false
@@ -119,9 +121,22 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   }
 }
 
-const open = (file: string, readonly: boolean): SQLite.Database => {
-  const db = new SQLite(file, readonly ? { readonly: true, fileMustExist: true } : {})
+/** A version of 0 is a file without any; what is no database is DatabaseBroken. */
+const versionOf = (file: string): number => {
+  const { db, prepared } = open(file, true, (opened) => opened.pragma("user_version", { simple: true }) as number)
+  db.close()
+  return prepared
+}
+
+/** Opens and prepares; where either fails nothing is left open. Throws DatabaseBroken. */
+const open = <A>(
+  file: string,
+  readonly: boolean,
+  prepare: (db: SQLite.Database) => A,
+): { db: SQLite.Database; prepared: A } => {
+  let db: SQLite.Database | undefined
   try {
+    db = new SQLite(file, readonly ? { readonly: true, fileMustExist: true } : {})
     db.pragma("busy_timeout = 5000")
     if (!readonly) {
       db.pragma("journal_mode = WAL")
@@ -130,11 +145,21 @@ const open = (file: string, readonly: boolean): SQLite.Database => {
       db.pragma("checkpoint_fullfsync = ON")
       db.pragma("foreign_keys = ON")
     }
-    return db
+    return { db, prepared: prepare(db) }
   } catch (error) {
-    db.close()
-    throw new DatabaseBroken({ file, reason: `is no database that can be used (${(error as Error).message})` })
+    db?.close()
+    const { code, message } = error as { readonly code?: string; readonly message: string }
+    throw new DatabaseBroken({
+      file,
+      reason: `${advice[code ?? ""] ?? "is no database that can be used"} (${message})`,
+    })
   }
+}
+
+const advice: Readonly<Record<string, string>> = {
+  SQLITE_FULL: "the disk is full: make room and start again",
+  SQLITE_NOTADB: "is no database: move it away, or name another --home",
+  SQLITE_CORRUPT: "is damaged: bring a copy back",
 }
 
 const migrate = (db: SQLite.Database, migrations: readonly string[], found: number): void => {

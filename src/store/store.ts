@@ -104,11 +104,75 @@ export interface DeliveryRow {
   readonly error: string | null
 }
 
-const make = (database: Database) => {
-  const sql = database.statement
+/** Columns of a row with its actor's name for its number. */
+const named = (table: string, columns: string): string =>
+  `SELECT a.name AS actor, ${columns} FROM ${table} t JOIN actor a ON a.key = t.actor`
+
+const journalRow = named("journal", "position, seq, machine, version, cause, at_ms, event, state, refused")
+const snapshotRow = named("snapshot", "machine, version, seq, state, context, done, fault")
+const outboxRow = named(
+  "outbox",
+  "a.name || '/' || seq || '/' || idx AS effect, position, kind, owner, payload, event_id, state, error",
+)
+const timerRow = named("timer", "t.name AS name, due_ms, effect")
+const commandRow = named(
+  "command",
+  "id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, ended, since_ms, reason, result, receipts, tip",
+)
+const attemptRow = named("attempt", "attempt, wizard, work, executor, begun_ms, ended_ms, outcome")
+
+/** Names whose number is remembered; more are looked up again. */
+const keysMax = 16_384
+
+const make = (opened: Database, writes: boolean) => {
+  const sql = opened.statement
   const get = <Row>(text: string, ...values: unknown[]): Row | undefined => sql(text).get(...values) as Row | undefined
   const all = <Row>(text: string, ...values: unknown[]): Row[] => sql(text).all(...values) as Row[]
   const run = (text: string, ...values: unknown[]): number => sql(text).run(...values).changes
+
+  /** Tables that are nearly always empty are not asked; who reads only asks. */
+  const isEmpty = (table: "dead_letter" | "own_receipt"): boolean =>
+    writes && get(`SELECT 1 FROM ${table} LIMIT 1`) === undefined
+  let noDeadLetters = isEmpty("dead_letter")
+  let noOwnReceipts = isEmpty("own_receipt")
+
+  const keys = new Map<string, number>()
+  const remember = (actor: string, key: number): number => {
+    if (keys.size >= keysMax) keys.clear()
+    keys.set(actor, key)
+    return key
+  }
+  /** The number of an actor; 0, which no actor has, where there is none. Who reads only may be told of new ones later. */
+  const keyOf = (actor: string): number => {
+    const held = keys.get(actor)
+    if (held !== undefined) return held
+    const found = get<{ key: number }>("SELECT key FROM actor WHERE name = ?", actor)?.key ?? 0
+    return writes || found > 0 ? remember(actor, found) : found
+  }
+  const makeKey = (actor: string): number => {
+    const found = keyOf(actor)
+    return found > 0
+      ? found
+      : remember(actor, Number(sql("INSERT INTO actor (name) VALUES (?)").run(actor).lastInsertRowid))
+  }
+  /** actor/sequence/index. */
+  const placeOf = (effect: string): readonly [number, number, number] => {
+    const at = effect.lastIndexOf("/")
+    const before = effect.lastIndexOf("/", at - 1)
+    return [keyOf(effect.slice(0, before)), Number(effect.slice(before + 1, at)), Number(effect.slice(at + 1))]
+  }
+  const database: Database = {
+    ...opened,
+    transaction: (body) => {
+      try {
+        return opened.transaction(body)
+      } catch (error) {
+        // Numbers that were given inside it were never given.
+        keys.clear()
+        throw error
+      }
+    },
+  }
 
   return {
     database,
@@ -116,12 +180,12 @@ const make = (database: Database) => {
     journal: {
       last: (): number => get<{ n: number | null }>("SELECT max(position) AS n FROM journal")?.n ?? 0,
       has: (actor: string, cause: string): boolean =>
-        get("SELECT 1 FROM journal WHERE actor = ? AND cause = ?", actor, cause) !== undefined,
+        get("SELECT 1 FROM journal WHERE actor = ? AND cause = ?", keyOf(actor), cause) !== undefined,
       append: (row: JournalRow): void =>
         void run(
           "INSERT INTO journal (position, actor, seq, machine, version, cause, at_ms, event, state, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           row.position,
-          row.actor,
+          makeKey(row.actor),
           row.seq,
           row.machine,
           row.version,
@@ -131,16 +195,21 @@ const make = (database: Database) => {
           row.state,
           row.refused,
         ),
-      of: (actor: string): JournalRow[] => all("SELECT * FROM journal WHERE actor = ? ORDER BY seq", actor),
-      first: (actor: string): JournalRow | undefined => get("SELECT * FROM journal WHERE actor = ? AND seq = 1", actor),
+      of: (actor: string): JournalRow[] => all(`${journalRow} WHERE t.actor = ? ORDER BY seq`, keyOf(actor)),
+      first: (actor: string): JournalRow | undefined =>
+        get(`${journalRow} WHERE t.actor = ? AND seq = 1`, keyOf(actor)),
+      /** The first input of that cause after a position, whichever actor took it. */
+      caused: (cause: string, after: number): JournalRow | undefined =>
+        get(`${journalRow} WHERE position > ? AND cause = ? ORDER BY position LIMIT 1`, after, cause),
     },
 
     snapshot: {
-      get: (actor: string): SnapshotRow | undefined => get("SELECT * FROM snapshot WHERE actor = ?", actor),
+      has: (actor: string): boolean => keyOf(actor) > 0,
+      get: (actor: string): SnapshotRow | undefined => get(`${snapshotRow} WHERE t.actor = ?`, keyOf(actor)),
       put: (row: SnapshotRow): void =>
         void run(
           "INSERT INTO snapshot (actor, machine, version, seq, state, context, done, fault) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor) DO UPDATE SET version = excluded.version, seq = excluded.seq, state = excluded.state, context = excluded.context, done = excluded.done, fault = excluded.fault",
-          row.actor,
+          makeKey(row.actor),
           row.machine,
           row.version,
           row.seq,
@@ -150,31 +219,35 @@ const make = (database: Database) => {
           row.fault,
         ),
       fault: (actor: string, fault: string): void =>
-        void run("UPDATE snapshot SET fault = ? WHERE actor = ?", fault, actor),
-      unended: (): SnapshotRow[] => all("SELECT * FROM snapshot WHERE done = 0"),
+        void run("UPDATE snapshot SET fault = ? WHERE actor = ?", fault, keyOf(actor)),
+      unended: (): SnapshotRow[] => all(`${snapshotRow} WHERE done = 0`),
     },
 
     outbox: {
-      add: (row: Omit<OutboxRow, "state" | "error">): void =>
-        void run(
-          "INSERT INTO outbox (effect, position, kind, actor, owner, payload, event_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
-          row.effect,
+      add: (row: Omit<OutboxRow, "state" | "error">): void => {
+        const [, seq, idx] = placeOf(row.effect)
+        run(
+          "INSERT INTO outbox (actor, seq, idx, position, kind, owner, payload, event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+          makeKey(row.actor),
+          seq,
+          idx,
           row.position,
           row.kind,
-          row.actor,
           row.owner,
           row.payload,
           row.event_id,
-        ),
-      get: (effect: string): OutboxRow | undefined => get("SELECT * FROM outbox WHERE effect = ?", effect),
+        )
+      },
+      get: (effect: string): OutboxRow | undefined =>
+        get(`${outboxRow} WHERE t.actor = ? AND seq = ? AND idx = ?`, ...placeOf(effect)),
       /** The next ones in order, after (position, effect). */
       pending: (kind: string, owner: string, after: OutboxPlace, most: number): OutboxRow[] =>
         all(
-          "SELECT * FROM outbox WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, effect) > (?, ?) ORDER BY position, effect LIMIT ?",
+          `${outboxRow} WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, idx) > (?, ?) ORDER BY position, idx LIMIT ?`,
           kind,
           owner,
           after.position,
-          after.effect,
+          indexOf(after.effect),
           most,
         ),
       countPending: (kind: string, owner: string): number =>
@@ -184,50 +257,56 @@ const make = (database: Database) => {
           owner,
         )?.n ?? 0,
       payload: (effect: string, payload: string): void =>
-        void run("UPDATE outbox SET payload = ? WHERE effect = ?", payload, effect),
-      done: (effect: string): void => void run("UPDATE outbox SET state = 'done' WHERE effect = ?", effect),
+        void run("UPDATE outbox SET payload = ? WHERE actor = ? AND seq = ? AND idx = ?", payload, ...placeOf(effect)),
+      done: (effect: string): void =>
+        void run("UPDATE outbox SET state = 'done' WHERE actor = ? AND seq = ? AND idx = ?", ...placeOf(effect)),
       dead: (effect: string, error: string): void =>
-        void run("UPDATE outbox SET state = 'dead', error = ? WHERE effect = ?", error, effect),
-      holds: (eventId: string): boolean => get("SELECT 1 FROM outbox WHERE event_id = ?", eventId) !== undefined,
-      of: (actor: string): OutboxRow[] =>
-        all(
-          "SELECT * FROM outbox WHERE effect >= ? AND effect < ? ORDER BY position, effect",
-          `${actor}/`,
-          `${actor}0`,
+        void run(
+          "UPDATE outbox SET state = 'dead', error = ? WHERE actor = ? AND seq = ? AND idx = ?",
+          error,
+          ...placeOf(effect),
         ),
-      allDead: (): OutboxRow[] => all("SELECT * FROM outbox WHERE state = 'dead' ORDER BY position"),
+      /** Whether an actor's effects publish the event of that id. */
+      holds: (actor: string, eventId: string): boolean =>
+        get("SELECT 1 FROM outbox WHERE actor = ? AND event_id = ?", keyOf(actor), eventId) !== undefined,
+      of: (actor: string): OutboxRow[] => all(`${outboxRow} WHERE t.actor = ? ORDER BY seq, idx`, keyOf(actor)),
+      allDead: (): OutboxRow[] => all(`${outboxRow} WHERE state = 'dead' ORDER BY position, idx`),
     },
 
     delivery: {
       put: (row: DeliveryRow): void =>
         void run(
-          "INSERT INTO delivery (effect, relay, state, tries, error) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, tries = excluded.tries, error = excluded.error",
-          row.effect,
+          "INSERT INTO delivery (actor, seq, idx, relay, state, tries, error) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, tries = excluded.tries, error = excluded.error",
+          ...placeOf(row.effect),
           row.relay,
           row.state,
           row.tries,
           row.error,
         ),
-      of: (effect: string): DeliveryRow[] => all("SELECT * FROM delivery WHERE effect = ?", effect),
+      of: (effect: string): DeliveryRow[] =>
+        all<Omit<DeliveryRow, "effect">>(
+          "SELECT relay, state, tries, error FROM delivery WHERE actor = ? AND seq = ? AND idx = ?",
+          ...placeOf(effect),
+        ).map((row) => ({ effect, ...row })),
     },
 
     timer: {
       get: (actor: string, name: string): TimerRow | undefined =>
-        get("SELECT * FROM timer WHERE actor = ? AND name = ?", actor, name),
+        get(`${timerRow} WHERE t.actor = ? AND t.name = ?`, keyOf(actor), name),
       put: (row: TimerRow): void =>
         void run(
           "INSERT INTO timer (actor, name, due_ms, effect) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET due_ms = excluded.due_ms, effect = excluded.effect",
-          row.actor,
+          makeKey(row.actor),
           row.name,
           row.due_ms,
           row.effect,
         ),
       remove: (actor: string, name: string): void =>
-        void run("DELETE FROM timer WHERE actor = ? AND name = ?", actor, name),
+        void run("DELETE FROM timer WHERE actor = ? AND name = ?", keyOf(actor), name),
       next: (): number | undefined =>
         get<{ due: number | null }>("SELECT min(due_ms) AS due FROM timer")?.due ?? undefined,
       due: (nowMs: number, most: number): TimerRow[] =>
-        all("SELECT * FROM timer WHERE due_ms <= ? ORDER BY due_ms LIMIT ?", nowMs, most),
+        all(`${timerRow} WHERE due_ms <= ? ORDER BY due_ms LIMIT ?`, nowMs, most),
     },
 
     command: {
@@ -238,7 +317,7 @@ const make = (database: Database) => {
       ): void =>
         void run(
           "INSERT INTO command (actor, id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, since_ms, receipts, tip) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-          row.actor,
+          makeKey(row.actor),
           row.id,
           row.wizard,
           row.author,
@@ -258,7 +337,7 @@ const make = (database: Database) => {
           receipts,
           tip,
         ),
-      get: (actor: string): CommandRow | undefined => get("SELECT * FROM command WHERE actor = ?", actor),
+      get: (actor: string): CommandRow | undefined => get(`${commandRow} WHERE t.actor = ?`, keyOf(actor)),
       move: (
         actor: string,
         row: Pick<CommandRow, "state" | "ended" | "since_ms" | "reason" | "result" | "receipts" | "tip">,
@@ -272,14 +351,27 @@ const make = (database: Database) => {
           row.result,
           row.receipts,
           row.tip,
-          actor,
+          keyOf(actor),
         ),
       fault: (actor: string, reason: string, atMs: number): void =>
-        void run("UPDATE command SET state = 'faulted', reason = ?, since_ms = ? WHERE actor = ?", reason, atMs, actor),
+        void run(
+          "UPDATE command SET state = 'faulted', reason = ?, since_ms = ? WHERE actor = ?",
+          reason,
+          atMs,
+          keyOf(actor),
+        ),
+      /** The same, as far as it takes to begin them. */
+      nextUp: (wizard: string, work: string, most: number): Pick<CommandRow, "actor" | "receipts">[] =>
+        all(
+          `${named("command", "receipts")} WHERE wizard = ? AND work = ? AND state = 'acknowledged' ORDER BY priority DESC, ifnull(deadline_ms, 9007199254740991), arrived LIMIT ?`,
+          wizard,
+          work,
+          most,
+        ),
       /** The next to begin: by priority, then deadline, then arrival. */
       next: (wizard: string, work: string, most: number): CommandRow[] =>
         all(
-          "SELECT * FROM command WHERE wizard = ? AND work = ? AND state = 'acknowledged' ORDER BY priority DESC, ifnull(deadline_ms, 9007199254740991), arrived LIMIT ?",
+          `${commandRow} WHERE wizard = ? AND work = ? AND state = 'acknowledged' ORDER BY priority DESC, ifnull(deadline_ms, 9007199254740991), arrived LIMIT ?`,
           wizard,
           work,
           most,
@@ -291,15 +383,23 @@ const make = (database: Database) => {
         )?.n ?? 0,
       unended: (wizard?: string): CommandRow[] =>
         wizard === undefined
-          ? all("SELECT * FROM command WHERE ended = 0 ORDER BY arrived")
-          : all("SELECT * FROM command WHERE ended = 0 AND wizard = ? ORDER BY arrived", wizard),
+          ? all(`${commandRow} WHERE ended = 0 ORDER BY arrived`)
+          : all(`${commandRow} WHERE ended = 0 AND wizard = ? ORDER BY arrived`, wizard),
       /** The newest first; of one state, or of all. */
       list: (most: number, state = ""): CommandRow[] =>
-        all("SELECT * FROM command WHERE ? IN ('', state) ORDER BY arrived DESC LIMIT ?", state, most),
-      /** By the id of the event, or an unambiguous beginning of it. */
+        all(`${commandRow} WHERE ? IN ('', state) ORDER BY t.actor DESC LIMIT ?`, state, most),
+      /** By the id of the event, or the beginning of one, at every wizard that it is for. */
       byId: (prefix: string): CommandRow[] =>
-        all("SELECT * FROM command WHERE id >= ? AND id < ? ORDER BY arrived", prefix, `${prefix}g`),
-      byTrace: (trace: string): CommandRow[] => all("SELECT * FROM command WHERE trace = ? ORDER BY arrived", trace),
+        all(
+          `${commandRow} WHERE a.name >= 'command/' || ?1 AND a.name < 'command/' || ?1 || 'g' ORDER BY arrived`,
+          prefix,
+        ),
+      /** The root command and what descends from it. */
+      byTrace: (trace: string): CommandRow[] =>
+        all(
+          `${commandRow} WHERE (a.name >= 'command/' || ?1 || '/' AND a.name < 'command/' || ?1 || '0') OR (trace = ?1 AND trace <> id) ORDER BY arrived`,
+          trace,
+        ),
       countByState: (): { state: string; n: number }[] =>
         all("SELECT state, count(*) AS n FROM command GROUP BY state"),
     },
@@ -308,7 +408,7 @@ const make = (database: Database) => {
       add: (row: Omit<AttemptRow, "ended_ms" | "outcome">): void =>
         void run(
           "INSERT INTO attempt (actor, attempt, wizard, work, executor, begun_ms) VALUES (?, ?, ?, ?, ?, ?)",
-          row.actor,
+          makeKey(row.actor),
           row.attempt,
           row.wizard,
           row.work,
@@ -320,7 +420,7 @@ const make = (database: Database) => {
           "UPDATE attempt SET ended_ms = ?, outcome = ? WHERE actor = ? AND attempt = ? AND ended_ms IS NULL",
           atMs,
           outcome,
-          actor,
+          keyOf(actor),
           attempt,
         ),
       open: (wizard: string, work: string): number =>
@@ -329,8 +429,8 @@ const make = (database: Database) => {
           wizard,
           work,
         )?.n ?? 0,
-      allOpen: (): AttemptRow[] => all("SELECT * FROM attempt WHERE ended_ms IS NULL"),
-      of: (actor: string): AttemptRow[] => all("SELECT * FROM attempt WHERE actor = ? ORDER BY attempt", actor),
+      allOpen: (): AttemptRow[] => all(`${attemptRow} WHERE ended_ms IS NULL`),
+      of: (actor: string): AttemptRow[] => all(`${attemptRow} WHERE t.actor = ? ORDER BY attempt`, keyOf(actor)),
     },
 
     cursor: {
@@ -365,17 +465,19 @@ const make = (database: Database) => {
     },
 
     deadLetter: {
-      add: (atMs: number, actor: string, cause: string, input: string, error: string): void =>
-        void run(
+      add: (atMs: number, actor: string, cause: string, input: string, error: string): void => {
+        noDeadLetters = false
+        run(
           "INSERT INTO dead_letter (at_ms, actor, cause, input, error) VALUES (?, ?, ?, ?, ?)",
           atMs,
           actor,
           cause,
           input,
           error,
-        ),
+        )
+      },
       has: (actor: string, cause: string): boolean =>
-        get("SELECT 1 FROM dead_letter WHERE actor = ? AND cause = ?", actor, cause) !== undefined,
+        !noDeadLetters && get("SELECT 1 FROM dead_letter WHERE actor = ? AND cause = ?", actor, cause) !== undefined,
       all: (): { at_ms: number; actor: string; cause: string; input: string; error: string }[] =>
         all("SELECT * FROM dead_letter ORDER BY position"),
     },
@@ -408,18 +510,22 @@ const make = (database: Database) => {
     },
 
     ownReceipt: {
-      add: (id: string, command: string, wizard: string, n: number, status: string): void =>
-        void run(
+      add: (id: string, command: string, wizard: string, n: number, status: string): void => {
+        noOwnReceipts = false
+        run(
           "INSERT OR IGNORE INTO own_receipt (id, command, wizard, n, status) VALUES (?, ?, ?, ?, ?)",
           id,
           command,
           wizard,
           n,
           status,
-        ),
+        )
+      },
       /** All that came of one command, in the chain's order. */
       of: (command: string, wizard: string): { id: string; n: number; status: string }[] =>
-        all("SELECT id, n, status FROM own_receipt WHERE command = ? AND wizard = ? ORDER BY n", command, wizard),
+        noOwnReceipts
+          ? []
+          : all("SELECT id, n, status FROM own_receipt WHERE command = ? AND wizard = ? ORDER BY n", command, wizard),
     },
 
     restart: {
@@ -435,6 +541,9 @@ export type StoreShape = ReturnType<typeof make>
 
 export class Store extends Context.Service<Store, StoreShape>()("wizardly/store/Store") {}
 
+/** The last part of actor/sequence/index. */
+const indexOf = (effect: string): number => (effect === "" ? -1 : Number(effect.slice(effect.lastIndexOf("/") + 1)))
+
 /** Opens (and brings up to date) the runtime's database. Throws DatabaseTooNew, DatabaseBroken. */
 export const openStore = (file: string, options: { readonly readonly?: boolean } = {}): StoreShape =>
-  make(openDatabase({ file, migrations, ...options }))
+  make(openDatabase({ file, migrations, ...options }), options.readonly !== true)

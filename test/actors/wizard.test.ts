@@ -56,6 +56,20 @@ describe("wizard actor", () => {
     expect([wizard.status().state, log]).toEqual(["stopped", ["take-in", "pump", "hold", "released"]])
   })
 
+  it("a heartbeat that throws fails the actor, where its supervisor sees it", async () => {
+    const clock = virtualClock()
+    const quiet = { pump: () => {}, takeIn: () => {}, released: () => {} }
+    const beat = (): void => {
+      throw new Error("a bug")
+    }
+    const wizard = runWizard({ clock, limits, freshKey: false, paused: false, ...quiet, beat })
+    const failed = new Promise((resolve) => wizard.actor.subscribe({ error: resolve }))
+    wizard.tell({ type: "admit" })
+    wizard.tell({ type: "history-read" })
+    expect(String(await failed)).toContain("a bug")
+    expect(clock.armed()).toBe(0)
+  })
+
   it("close leaves no timer", async () => {
     const { clock, wizard } = started()
     wizard.tell({ type: "admit" })

@@ -15,6 +15,7 @@ const all: readonly WizardEvent[] = [
   ),
   { type: "hear" },
   { type: "hear", intervalMs: 60_000 },
+  { type: "crash", reason: "a bug" },
   ...tallies,
   { type: "nonsense" } as never,
 ]
@@ -66,7 +67,11 @@ describe("wizard", () => {
         let open = false
         for (const { intents, to } of play(events, input)) {
           for (const { type } of intents) {
-            const wanted = { "take-in": false, hold: true, pump: true }[type]
+            const wanted = new Map([
+              ["take-in", false],
+              ["hold", true],
+              ["pump", true],
+            ]).get(type)
             if (wanted === undefined) continue
             expect([type, open]).toEqual([type, wanted])
             open = type !== "hold"

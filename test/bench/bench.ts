@@ -1,0 +1,15 @@
+/**
+ * `npm run bench -- NAME [options]`: figures and ratios, all of one run side by side. Never part of the tests: what a
+ * machine can do today says nothing about whether the code is right.
+ */
+import { engine } from "./engine.ts"
+import { memory } from "./memory.ts"
+
+const benches = { engine, memory } satisfies Record<string, (args: readonly string[]) => Promise<void>>
+
+const [name = "", ...args] = process.argv.slice(2)
+if (!Object.hasOwn(benches, name)) {
+  process.stderr.write(`npm run bench -- ${Object.keys(benches).join("|")}\n`)
+  process.exit(2)
+}
+await benches[name as keyof typeof benches](args)

@@ -1,0 +1,207 @@
+/** A council in this process, without relays: what the benches drive. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { openArtifacts } from "../../src/artifacts/artifacts.ts"
+import { openAlarms } from "../../src/engine/alarms.ts"
+import type { ExecutorFailed } from "../../src/executors/executor.ts"
+import { commandKind, commandProjection, type CommandResult } from "../../src/engine/commands.ts"
+import { openEngine } from "../../src/engine/engine.ts"
+import { runAttempt } from "../../src/executors/attempt.ts"
+import { executors, type ExecutorName } from "../../src/executors/executors.ts"
+import { openSignatures, type Signatures } from "../../src/identity/signature-pool.ts"
+import { openIntake } from "../../src/intake/intake.ts"
+import { limits as defaults, type Limits } from "../../src/limits.ts"
+import { commandTemplate } from "../../src/protocol/command.ts"
+import { withId, type NostrEvent } from "../../src/protocol/event.ts"
+import type { Roster } from "../../src/protocol/roster.ts"
+import { openPublisher } from "../../src/publish/publisher.ts"
+import { answers } from "../../src/runtime/answers.ts"
+import { openPump } from "../../src/runtime/pump.ts"
+import { openWorker } from "../../src/runtime/worker.ts"
+import { systemChance } from "../../src/services/chance.ts"
+import { systemClock } from "../../src/services/clock.ts"
+import { openStore } from "../../src/store/store.ts"
+
+export const secretOf = (n: number): Uint8Array => new Uint8Array(32).fill(n)
+
+export interface Council {
+  readonly dir: string
+  readonly signatures: Signatures
+  readonly store: ReturnType<typeof openStore>
+  readonly engine: ReturnType<typeof openEngine>
+  readonly take: (events: readonly NostrEvent[]) => Promise<void>
+  /** Signed commands for the wizard, dated now. */
+  readonly commands: (count: number) => Promise<readonly NostrEvent[]>
+  /** Resolves when that many commands have ended and nothing that was owed is unsigned. */
+  readonly settled: (count: number) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+export const openCouncil = async (options: {
+  readonly executor: ExecutorName
+  readonly concurrent: number
+}): Promise<Council> => {
+  const dir = mkdtempSync(join(tmpdir(), "wizardly-bench-"))
+  const limits: Limits = { ...defaults, concurrentAttemptsMax: options.concurrent, queueRowsMax: 1_000_000 }
+  const signatures = await openSignatures()
+  const operator = signatures.signerFor(secretOf(1))
+  const signer = signatures.signerFor(secretOf(2))
+  const roster: Roster = {
+    id: "0".repeat(64),
+    version: 1,
+    operators: [{ pubkey: operator.pubkey, label: "" }],
+    wizards: [{ name: "timmy", pubkey: signer.pubkey, class: "local" }],
+    channels: [],
+    rooms: [],
+    members: [],
+    relays: [],
+    revoked: [],
+  }
+  const store = openStore(join(dir, "runtime.db"))
+  const clock = systemClock
+  const warn = (message: string): void => void process.stderr.write(`! ${message}\n`)
+  const projection = commandProjection({
+    store,
+    limits,
+    pubkeyOf: () => signer.pubkey,
+    mayCommand: () => true,
+    rosterVersion: () => 1,
+    instance: systemChance.hex(8),
+    answers: answers(limits),
+  })
+  const kinds = { command: commandKind }
+  const engine = openEngine({ store, clock, limits, kinds, projections: { command: projection } })
+  const alarms = openAlarms({ engine, store, clock, kinds })
+  const publisher = openPublisher({ engine, store, clock, limits, warn })
+  let signed = 0
+  publisher.open(
+    "timmy",
+    {
+      pubkey: signer.pubkey,
+      sign: async (events) => {
+        const given = await signer.sign(events)
+        signed += given.length
+        return given
+      },
+    },
+    [],
+  )
+  const executor = executors[options.executor]
+  const artifacts = await Effect.runPromise(
+    openArtifacts({
+      wizard: "timmy",
+      dir: join(dir, "artifacts"),
+      clones: join(dir, "work"),
+      clock,
+      chance: systemChance,
+    }),
+  )
+  const worker = openWorker({
+    wizard: "timmy",
+    engine,
+    store,
+    clock,
+    chance: systemChance,
+    limits,
+    warn,
+    perform: (row, attempt): Effect.Effect<CommandResult, ExecutorFailed> =>
+      runAttempt({
+        executor,
+        artifacts,
+        report: () => {},
+        task: {
+          command: row.id,
+          wizard: row.wizard,
+          trace: row.trace,
+          attempt,
+          body: row.body,
+          author: row.author,
+          createdAt: row.created_at,
+          priority: "normal",
+        },
+      }).pipe(Effect.map(({ text, artifact }) => ({ text, ...(artifact !== undefined && { artifact }) }))),
+  })
+  const pump = openPump({
+    name: "timmy",
+    engine,
+    store,
+    counts: projection.counts,
+    limits,
+    clock,
+    may: () => true,
+    paused: () => false,
+    warn,
+  })
+  const intake = openIntake({
+    wizard: "timmy",
+    pubkey: signer.pubkey,
+    instance: "bench",
+    engine,
+    store,
+    clock,
+    limits,
+    roster: () => roster,
+    offerRoster: async () => {},
+    ready: () => true,
+    heard: () => {},
+    executor: { name: executor.name, repeat: executor.repeat },
+    count: () => {},
+  })
+  let ended = 0
+  let owed = 0
+  const watchers = new Set<() => void>()
+  const unwatch = engine.watch(({ steps, effects }) => {
+    for (const effect of effects) if (effect.kind === "publish") owed += 1
+    for (const step of steps) if (step.done) ended += 1
+    pump.tasks()
+    for (const call of watchers) call()
+  })
+  return {
+    dir,
+    signatures,
+    store,
+    engine,
+    take: async (events) => {
+      const good = await signatures.verifier.verify(events)
+      const valid = events.filter((_, i) => good[i])
+      await intake.take({ subscription: "commands", relay: "ws://127.0.0.1", events: valid, cursorMs: clock.nowMs() })
+    },
+    commands: (count) =>
+      operator.sign(
+        Array.from({ length: count }, (_, i) =>
+          withId(
+            operator.pubkey,
+            commandTemplate({
+              text: `@timmy do thing number ${i}`,
+              targets: [signer.pubkey],
+              d: systemChance.hex(16),
+              createdAt: Math.floor(clock.nowMs() / 1000),
+            }),
+          ),
+        ),
+      ),
+    settled: (count) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (ended < count || signed < owed) return
+          watchers.delete(look)
+          ended -= count
+          // Behind the write that stores the last signatures.
+          void engine.write(() => {}).then(resolve)
+        }
+        watchers.add(look)
+      }),
+    close: async () => {
+      unwatch()
+      worker.close()
+      alarms.close()
+      publisher.close()
+      await engine.stop()
+      await signatures.close()
+      store.database.close()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}

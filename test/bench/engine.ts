@@ -1,0 +1,119 @@
+/**
+ * Signed durable commands a second, end to end in one process: verify, judge, receive, begin, run an executor that does
+ * nothing, succeed; four signed receipts and the artifact event; every step on the disk before the next. Beside it, in
+ * the same run, the ceilings: the same signatures alone, and the same rows in the same groups alone.
+ *
+ *   --commands N (5000)  --notes N (20; the note executor, reported apart)
+ */
+import { rmSync } from "node:fs"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import { openDatabase } from "../../src/store/sqlite.ts"
+import { migrations } from "../../src/store/migrations.ts"
+import { openCouncil, secretOf, type Council } from "./council.ts"
+import { withId } from "../../src/protocol/event.ts"
+
+/** What one command costs: events verified, events signed. */
+const verifiedEach = 1
+const signedEach = 5
+const concurrent = 256
+
+export const engine = async (args: readonly string[]): Promise<void> => {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { commands: { type: "string", default: "5000" }, notes: { type: "string", default: "20" } },
+  })
+  const count = Number(values.commands)
+  const council = await openCouncil({ executor: "none", concurrent })
+  await run(council, Math.min(500, count))
+  const signatures = await signaturesAlone(council, count)
+  const done = await run(council, count)
+  const { perSecond: sqlite, rows } = await sqliteAlone(council)
+  await council.close()
+
+  const ceiling = 1 / (1 / signatures + 1 / sqlite)
+  const print = (line: string): void => void process.stdout.write(`${line}\n`)
+  print(`${count} commands, signatures by ${council.signatures.backend}`)
+  print(`end to end                ${figure(done)} commands/s`)
+  print(
+    `signatures alone          ${figure(signatures)} commands/s (${verifiedEach} verified, ${signedEach} signed each)`,
+  )
+  print(`SQLite alone              ${figure(sqlite)} commands/s (${rows.toFixed(1)} rows each, durable, groups of 512)`)
+  print(`both, one after the other ${figure(ceiling)} commands/s`)
+  print(`end to end / that ceiling ${(done / ceiling).toFixed(2)}`)
+  print(`end to end / signatures   ${(done / signatures).toFixed(2)}`)
+  print(`end to end / SQLite       ${(done / sqlite).toFixed(2)}`)
+
+  const notes = Number(values.notes)
+  if (notes === 0) return
+  const noting = await openCouncil({ executor: "note", concurrent: 1 })
+  await run(noting, 2)
+  const noted = await run(noting, notes)
+  await noting.close()
+  print(`note executor, apart      ${figure(noted)} commands/s (one at a time: clone, commit, verify, claim)`)
+}
+
+/** Commands a second, from the first byte to the last end and signature. */
+const run = async (council: Council, count: number): Promise<number> => {
+  const events = await council.commands(count)
+  const before = council.store.journal.last()
+  const began = performance.now()
+  const settled = council.settled(count)
+  for (let at = 0; at < events.length; at += 256) await council.take(events.slice(at, at + 256))
+  await settled
+  const seconds = (performance.now() - began) / 1000
+  if (council.store.journal.last() - before < count * 3) throw new Error("fewer steps than three a command")
+  return count / seconds
+}
+
+const signaturesAlone = async (council: Council, count: number): Promise<number> => {
+  const signer = council.signatures.signerFor(secretOf(3))
+  const unsigned = Array.from({ length: count }, (_, i) =>
+    withId(signer.pubkey, { kind: 1, created_at: i, tags: [], content: String(i) }),
+  )
+  const signed = await signer.sign(unsigned)
+  const began = performance.now()
+  await Promise.all([
+    council.signatures.verifier.verify(signed),
+    ...Array.from({ length: signedEach }, () => signer.sign(unsigned)),
+  ])
+  return count / ((performance.now() - began) / 1000)
+}
+
+const tables = ["actor", "journal", "snapshot", "outbox", "command", "attempt"]
+
+/** The rows that the run left, written once more into an empty database, in groups as large; nothing is computed. */
+const sqliteAlone = async (council: Council): Promise<{ readonly perSecond: number; readonly rows: number }> => {
+  const { statement } = council.store.database
+  const { first, last } = statement("SELECT min(key) AS first, max(key) AS last FROM actor").get() as {
+    first: number
+    last: number
+  }
+  const file = join(council.dir, "alone.db")
+  const database = openDatabase({ file, migrations })
+  const written = tables.map((table) => {
+    const rows = statement(`SELECT * FROM ${table}`).all() as Readonly<Record<string, unknown>>[]
+    const columns = Object.keys(rows[0] ?? {})
+    const insert = database.statement(`INSERT INTO ${table} (${columns}) VALUES (${columns.map(() => "?")})`)
+    const key = table === "actor" ? "key" : "actor"
+    return { insert, byActor: Map.groupBy(rows, (row) => row[key] as number), count: rows.length }
+  })
+  const rowsInAll = written.reduce((sum, { count }) => sum + count, 0)
+  const commands = last - first + 1
+  const groupActors = Math.max(1, Math.round((512 * commands) / rowsInAll))
+  const began = performance.now()
+  for (let at = first; at <= last; at += groupActors) {
+    database.transaction(() => {
+      for (let actor = at; actor < at + groupActors; actor++)
+        for (const { insert, byActor } of written)
+          for (const row of byActor.get(actor) ?? []) insert.run(...Object.values(row))
+    })
+    await database.sync()
+  }
+  const seconds = (performance.now() - began) / 1000
+  database.close()
+  rmSync(file)
+  return { perSecond: commands / seconds, rows: rowsInAll / commands }
+}
+
+const figure = (value: number): string => value.toFixed(0).padStart(7)
