@@ -19,6 +19,7 @@ import type { NostrEvent } from "../src/protocol/event.ts"
 import type { ChanceShape } from "../src/services/chance.ts"
 import type { ClockShape } from "../src/services/clock.ts"
 import type { SocketShape } from "../src/services/socket.ts"
+import { doings } from "./doing.ts"
 import { createAuth, type Auth } from "./relay-auth.ts"
 import { readFrame, refusalOf, type Frame } from "./relay-frames.ts"
 import { createIntake, type Intake } from "./relay-intake.ts"
@@ -84,6 +85,33 @@ export interface RelayConnection {
   /** Resolves when the socket is closed and what was being taken is taken. */
   readonly close: () => Promise<void>
 }
+
+interface Doing {
+  readonly open: () => void
+  readonly shut: () => void
+  readonly authenticate: () => void
+  readonly read: () => void
+  readonly arm: (timer: RelayConnectionTimer, ms: number) => void
+  readonly disarm: (timer: RelayConnectionTimer) => void
+  readonly refuse: (event: string) => void
+}
+
+const doing = doings<Doing>()
+
+const live = machine.provide({
+  actions: {
+    open: ({ self }) => doing.of(self).open(),
+    shut: ({ self }) => doing.of(self).shut(),
+    authenticate: ({ self }) => doing.of(self).authenticate(),
+    read: ({ self }) => doing.of(self).read(),
+    arm: ({ self }, { timer, ms }) => doing.of(self).arm(timer, ms),
+    disarm: ({ self }, { timer }) => doing.of(self).disarm(timer),
+    fail: (_, { reason }) => {
+      throw new Error(reason)
+    },
+    refuse: ({ self }, { event }) => doing.of(self).refuse(event),
+  },
+})
 
 export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection => {
   const { clock, limits, url } = deps
@@ -170,28 +198,21 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
     return { url, state, attempts: context.attempts, lastError: lastError ?? context.lastError, ...counts, sinceMs }
   }
 
-  const actor = createActor(
-    machine.provide({
-      actions: {
-        open: () => link.dial(),
-        shut: () => release("the connection is closed"),
-        authenticate: () => auth.answer(),
-        read: () => reading.proceed(),
-        arm: (_, { timer, ms }) => {
-          const due = guard(() => tell({ type: timer }))
-          timers.set(timer, clock.after(ms, due))
-        },
-        disarm: (_, { timer }) => timers.get(timer)?.(),
-        fail: (_, { reason }) => {
-          throw new Error(reason)
-        },
-        refuse: (_, { event }) => {
-          lastError = `${event} means nothing now`
-        },
-      },
-    }),
-    { input: limits },
-  )
+  const actor = createActor(live, { input: limits })
+  doing.give(actor, {
+    open: () => link.dial(),
+    shut: () => release("the connection is closed"),
+    authenticate: () => auth.answer(),
+    read: () => reading.proceed(),
+    arm: (timer, ms) => {
+      const due = guard(() => tell({ type: timer }))
+      timers.set(timer, clock.after(ms, due))
+    },
+    disarm: (timer) => timers.get(timer)?.(),
+    refuse: (event) => {
+      lastError = `${event} means nothing now`
+    },
+  })
   const tell = (event: RelayConnectionEvent): void => {
     if (actor.getSnapshot().status === "active") actor.send(event)
   }

@@ -6,6 +6,7 @@
 import { createActor, type AnyActor } from "xstate"
 import { machine, type WizardBounds, type WizardEvent, type WizardTimer } from "../machines/wizard.ts"
 import type { ClockShape } from "../src/services/clock.ts"
+import { doings } from "./doing.ts"
 
 export interface WizardDeps {
   readonly clock: ClockShape
@@ -56,6 +57,34 @@ const due = { history: "history-read", listen: "listened", silence: "silence" } 
   WizardEvent["type"]
 >
 
+interface Doing {
+  readonly arm: (timer: WizardTimer, ms: number) => void
+  readonly disarm: (timer: WizardTimer) => void
+  readonly beat: () => void
+  readonly takeIn: (open: boolean) => void
+  readonly pump: () => void
+  readonly release: () => void
+  readonly refuse: (event: string) => void
+}
+
+const doing = doings<Doing>()
+
+const live = machine.provide({
+  actions: {
+    arm: ({ self }, { timer, ms }) => doing.of(self).arm(timer, ms),
+    disarm: ({ self }, { timer }) => doing.of(self).disarm(timer),
+    beat: ({ self }) => doing.of(self).beat(),
+    "take-in": ({ self }) => doing.of(self).takeIn(true),
+    hold: ({ self }) => doing.of(self).takeIn(false),
+    pump: ({ self }) => doing.of(self).pump(),
+    release: ({ self }) => doing.of(self).release(),
+    fail: (_, { reason }) => {
+      throw new Error(reason)
+    },
+    refuse: ({ self }, { event }) => doing.of(self).refuse(event),
+  },
+})
+
 export const runWizard = (deps: WizardDeps): WizardActor => {
   const timers = new Map<WizardTimer, () => void>()
   let sinceMs = deps.clock.nowMs()
@@ -68,32 +97,24 @@ export const runWizard = (deps: WizardDeps): WizardActor => {
     for (const timer of timers.keys()) disarm(timer)
   }
 
-  const actor = createActor(
-    machine.provide({
-      actions: {
-        arm: ({ self }, { timer, ms }) => {
-          const ring = deps.clock.after(ms, () => self.send({ type: due[timer] }))
-          timers.set(timer, ring)
-        },
-        disarm: (_, { timer }) => disarm(timer),
-        // The machine is between two states here; a heartbeat tells the one it enters.
-        beat: ({ self }) => {
-          Promise.resolve()
-            .then(() => deps.beat(state))
-            .catch((error: unknown) => self.send({ type: "crash", reason: String(error) }))
-        },
-        "take-in": () => deps.takeIn(true),
-        hold: () => deps.takeIn(false),
-        pump: () => deps.pump(),
-        release: () => deps.released(),
-        fail: (_, { reason }) => {
-          throw new Error(reason)
-        },
-        refuse: (_, { event }) => deps.refused?.(event, state),
-      },
-    }),
-    { input: { bounds: deps.limits, freshKey: deps.freshKey, paused: deps.paused } },
-  )
+  const actor = createActor(live, { input: { bounds: deps.limits, freshKey: deps.freshKey, paused: deps.paused } })
+  doing.give(actor, {
+    arm: (timer, ms) => {
+      const ring = deps.clock.after(ms, () => actor.send({ type: due[timer] }))
+      timers.set(timer, ring)
+    },
+    disarm,
+    // The machine is between two states here; a heartbeat tells the one it enters.
+    beat: () => {
+      Promise.resolve()
+        .then(() => deps.beat(state))
+        .catch((error: unknown) => actor.send({ type: "crash", reason: String(error) }))
+    },
+    takeIn: deps.takeIn,
+    pump: deps.pump,
+    release: deps.released,
+    refuse: (event) => deps.refused?.(event, state),
+  })
   actor.subscribe({
     next: ({ value }) => {
       const next = stateOf(value)

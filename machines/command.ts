@@ -88,7 +88,8 @@ export type CommandEvent =
   | At<"retry">
   | At<"cancel", { reason: string }>
   | At<"expire", { timer: "deadline" | "approval" | "interrupted" }>
-  | At<"import", { status: Status }>
+  /** What our own receipts on a relay tell; `further` is false where the journal is further than they are. */
+  | At<"import", { status: Status; further?: boolean }>
 
 export type CommandTimer = "deadline" | "approval" | "interrupted" | "retry"
 
@@ -162,6 +163,7 @@ const states = setup({
     isDeadline: ({ event }) => event.type === "expire" && event.timer === "deadline",
     isApprovalTimer: ({ event }) => event.type === "expire" && event.timer === "approval",
     isInterruptedTimer: ({ event }) => event.type === "expire" && event.timer === "interrupted",
+    isFurther: ({ event }) => event.type === "import" && event.further !== false,
     mayRun: ({ context }) => context.refusal === null && !context.stale,
     wasReported: (args) => importedNow(args) === "artifact-reported",
     wasRejected: (args) => importedNow(args) === "rejected",
@@ -291,6 +293,7 @@ const unended = {
   import: [
     ...imported,
     {
+      guard: "isFurther",
       target: "interrupted",
       // One that is interrupted already goes on from the end of the longer chain.
       reenter: true,

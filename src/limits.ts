@@ -47,6 +47,8 @@ export const limits = {
   interruptedSecondsMax: 14 * 24 * 3600,
   /** How long SIGTERM waits for running work. */
   drainSecondsMax: 30,
+  /** How long a stop then waits for relays to take what was said last. The rest goes out at the next start. */
+  farewellMsMax: 2_000,
   /** Restarts of one supervised child in the window. More: escalation. */
   restartsMax: 5,
   restartWindowSeconds: 60,

@@ -1,5 +1,5 @@
 /** `runtime dispatch`: a person's command, as a signed event, by the same road as a phone's. */
-import { writeFileSync } from "node:fs"
+import { renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -149,7 +149,9 @@ const send = async (asked: Dispatch): Promise<void> => {
 const queue = async (asked: Dispatch, event: NostrEvent, relays: readonly string[]): Promise<void> => {
   makeHome(asked.home)
   const file = join(asked.home.outgoing, `${event.created_at}-${event.id.slice(0, 16)}.json`)
-  writeFileSync(file, `${JSON.stringify(event)}\n`, { mode: 0o600, flush: true })
+  // Written aside, so that nobody reads half of it.
+  writeFileSync(`${file}.new`, `${JSON.stringify(event)}\n`, { mode: 0o600, flush: true })
+  renameSync(`${file}.new`, file)
   await askControl(asked.home.control, "outgoing").catch(() => undefined)
   if (asked.json) print(JSON.stringify({ command: event.id, sent: false, file }))
   const where = `no relay can be reached (${relays.join(", ")}); it is kept in ${file} and sent by the running runtime or the next start`

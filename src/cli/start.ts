@@ -7,7 +7,10 @@ import { openRuntime, type Runtime } from "../runtime/runtime.ts"
 import { systemChance } from "../services/chance.ts"
 import { systemClock } from "../services/clock.ts"
 import { webSocket } from "../services/socket.ts"
-import { print, say } from "./exit.ts"
+import { wizardByName } from "../protocol/roster.ts"
+import type { Home } from "../runtime/home.ts"
+import type { WizardHost } from "../runtime/wizard.ts"
+import { ExitCode, print, say } from "./exit.ts"
 import { configOf, homeFlag, homeFrom, portFlag, relayUrl } from "./flags.ts"
 
 export const start = Command.make(
@@ -60,66 +63,115 @@ export const start = Command.make(
           signatures,
           warn: (message) => say(`! ${message}`),
         })
-        yield* Effect.raceFirst(
-          runtime.run,
-          untilTold(runtime, (yield* runningLines(runtime, signatures.backend)).length, limits.drainSecondsMax),
+        yield* Effect.acquireRelease(
+          Effect.sync(() => tellOf(runtime, signatures.backend, home, limits.instanceWaitSeconds)),
+          (end) => Effect.sync(end),
         )
+        yield* Effect.raceFirst(runtime.run, untilTold(runtime, limits.drainSecondsMax))
       }),
     ),
 ).pipe(Command.withDescription("run one or more wizards"))
 
-/** What was done, and what to type next. Shown as soon as the runtime stands; it goes on catching up meanwhile. */
-const runningLines = (runtime: Runtime, backend: string) =>
-  Effect.sync(() => {
-    const { wizards, rosters, operator } = runtime
-    const executorLine = "executor: note; no model attached"
-    const lines = [
-      ...wizards.map((wizard) =>
-        row(wizard.name, npubOf(wizard.pubkey), stateLine(runtime, wizard.name, executorLine)),
-      ),
-      ...runtime.relays.map((url) => row("relay", url, runtime.embedded ? "embedded" : "")),
-      row(
-        "council",
-        npubOf(rosters.council),
-        runtime.keepsCouncil ? "(signs who may command; kept here, back it up)" : "(its secret is elsewhere)",
-      ),
-      ...(operator === undefined
-        ? []
-        : [
-            row(
-              "operator",
-              npubOf(operator.pubkey),
-              operator.created ? "(made for you; bring your own instead: --operator npub1…)" : "",
-            ),
-          ]),
-      row("signatures", backend, backend === "libsecp256k1" ? "" : "(faster with libsecp256k1 installed)"),
-      runtime.keepsCouncil || rosters.inForce() !== undefined
-        ? `Try:  runtime dispatch "@${wizards[0]?.name} status check" --wait`
-        : `Not admitted yet. Where the council's secret is:  ${wizards.map((wizard) => `runtime admit ${wizard.name} ${npubOf(wizard.pubkey)}`).join("; ")}`,
-    ]
-    for (const line of lines) print(line)
-    return lines
+/**
+ * What was done, and what to type next: a wizard's line when it is known how it is, and again when that changes.
+ * Returns what ends it.
+ */
+const tellOf = (runtime: Runtime, backend: string, home: Home, instanceWaitSeconds: number): (() => void) => {
+  const { wizards, rosters, relays } = runtime
+  const told = new Map<string, string>()
+  let isRead = false
+  let isRestTold = false
+  let isHinted = false
+  const rest = (): void => {
+    if (isRestTold) return
+    isRestTold = true
+    for (const url of relays) print(row("relay", url, runtime.embedded ? "embedded" : ""))
+    const kept = runtime.keepsCouncil ? "signs who may command; kept here, back it up" : "its secret is elsewhere"
+    print(row("council", npubOf(rosters.council), `(${kept})`))
+    const operator = runtime.operator()
+    const made = operator?.created === true ? "(made for you; bring your own instead: --operator npub1…)" : ""
+    if (operator !== undefined) print(row("operator", npubOf(operator.pubkey), made))
+    print(row("signatures", backend, backend === "libsecp256k1" ? "" : "(faster with libsecp256k1 installed)"))
+  }
+  const look = (): void => {
+    for (const wizard of wizards) {
+      const line = wordOf(wizard, runtime, isRead)
+      if (line === undefined || told.get(wizard.name) === line) continue
+      told.set(wizard.name, line)
+      print(row(wizard.name, npubOf(wizard.pubkey), line))
+    }
+    if (told.size < wizards.length) return
+    rest()
+    const ready = wizards.find((wizard) => told.get(wizard.name)?.startsWith("ready"))
+    if (isHinted || ready === undefined) return
+    isHinted = true
+    const text = `@${ready.name} status check`
+    const where = home.explicit === undefined || process.env["RUNTIME_HOME"] ? "" : ` --home ${home.explicit}`
+    print(
+      runtime.operator() === undefined
+        ? `Try, where the operator's secret is:  ${text}`
+        : `Try:  runtime dispatch "${text}" --wait${where}`,
+    )
+  }
+  const slow = systemClock.after(slowMs, () => {
+    for (const { name, status } of wizards.filter((wizard) => !told.has(wizard.name)))
+      say(
+        `${name} ${status().state === "listening" ? `listens ${instanceWaitSeconds} s whether its key is alive elsewhere` : "reads what the relays hold"}`,
+      )
+    rest()
   })
+  const unwatch = [rosters.watch(look), ...wizards.map((wizard) => wizard.watch(look))]
+  void rosters.read.then(() => {
+    isRead = true
+    look()
+  })
+  look()
+  return () => {
+    slow()
+    for (const end of unwatch) end()
+  }
+}
 
-const stateLine = (_runtime: Runtime, _name: string, executor: string): string => `ready (${executor})`
+/** Longer than that, and a person wants to know what it is doing. */
+const slowMs = 1000
+
+/** How a wizard is, for a person; undefined while that is about to change by itself. */
+const wordOf = (wizard: WizardHost, { rosters, keepsCouncil }: Runtime, isRead: boolean): string | undefined => {
+  const { state } = wizard.status()
+  if (state === "idle" || state === "busy") return `ready (executor: ${wizard.executor})`
+  if (state === "paused") return `paused (nothing is begun until "@${wizard.name} resume")`
+  if (state === "standby")
+    return "does nothing: its key is alive elsewhere (stop it there, or say that this is the one: runtime instance claim)"
+  if (state !== "waiting" || !isRead) return undefined
+  const roster = rosters.inForce()
+  const named = roster === undefined ? undefined : wizardByName(roster, wizard.name)
+  if (keepsCouncil && (named === undefined || named.pubkey === wizard.pubkey)) return undefined
+  return named === undefined
+    ? `obeys nobody yet (where the council's secret is: runtime admit ${wizard.name} ${npubOf(wizard.pubkey)})`
+    : "obeys nobody: the roster gives that name to another key"
+}
 
 const row = (name: string, value: string, note: string): string => `${name.padEnd(12)} ${value}  ${note}`.trimEnd()
 
 /** Drains on the first signal, stops at once on the second. */
-const untilTold = (runtime: Runtime, _lines: number, drainSeconds: number): Effect.Effect<void> =>
+const untilTold = (runtime: Runtime, drainSeconds: number): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     let told = 0
     const hear = (): void => {
       told += 1
       if (told > 1) {
-        say("stopping at once; what was under way is taken up at the next start")
-        return resume(Effect.void)
+        say("stopped at once; what was under way is taken up at the next start")
+        // What is durable needs no goodbye, and a task under way must not hold the process.
+        process.exit(ExitCode.interrupted)
       }
-      const working = runtime.working()
+      const open = runtime.store.attempt.allOpen().flatMap(({ actor }) => runtime.store.command.get(actor) ?? [])
+      const titles = open.map(
+        ({ id, wizard, body }) => `@${wizard} ${body.split("\n")[0]?.slice(0, 60)} (${id.slice(0, 8)})`,
+      )
       say(
-        working === 0
+        open.length === 0
           ? "stopping"
-          : `stopping: waiting up to ${drainSeconds} s for ${working === 1 ? "one command" : `${working} commands`} (again to stop at once)`,
+          : `stopping: waiting up to ${drainSeconds} s for ${titles.join(", ")}; again to stop at once`,
       )
       void runtime.drain().then(() => resume(Effect.void))
     }

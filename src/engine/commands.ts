@@ -6,7 +6,8 @@
  * D1  The queue's bounds are judged in the transaction: an attempt begins only where fewer than the bound are open, a
  *     task is taken up only where fewer than the bound wait.
  * D2  Authority at `begin` is judged in the transaction, by the roster in force.
- * D3  Receipts of one command at one wizard form one chain: n counts up, `prev` is the one before.
+ * D3  Receipts of one command at one wizard form one chain: n counts up, `prev` is the one before. Where a relay's copy
+ *     of it goes further than ours, ours goes on from there, and never back.
  * D4  An outgoing event has its final id here; only the signature is added later.
  */
 import { answerTemplate, commitTemplate } from "../protocol/artifact.ts"
@@ -24,6 +25,12 @@ export type Form = "command" | "note"
 
 export const priorityRank = { low: 0, normal: 1, high: 2, urgent: 3 } as const
 
+/** How far a chain of receipts goes: how many, and the id of the last. */
+export interface Chain {
+  readonly n: number
+  readonly tip: string
+}
+
 /** What intake knows of a command that it takes up. */
 export interface Received {
   readonly id: string
@@ -38,7 +45,7 @@ export interface Received {
   readonly priority: keyof typeof priorityRank
   readonly warnings: readonly string[]
   /** The receipts that an earlier life wrote and a relay gave back: how many, and the last one's id. */
-  readonly chain: { readonly n: number; readonly tip: string } | null
+  readonly chain: Chain | null
   /** The whole signed event, so that the journal can prove who asked. */
   readonly event: NostrEvent
 }
@@ -119,6 +126,11 @@ export const commandProjection = (options: CommandsOptions): Commands => {
       const openMax = row.work === "verb" ? 1 : limits.concurrentAttemptsMax
       if (counts.open(row.wizard, row.work) >= openMax) return "deferred"
       return { ...event, authorised: options.mayCommand(row.author, row.wizard) }
+    }
+    if (event.type === "import") {
+      const { receipts, tip } = rows.get(actor)
+      const chain = event["chain"] as Chain
+      return { ...event, further: chain.n > receipts || (chain.n === receipts && chain.tip !== tip) }
     }
     return event
   }
@@ -219,7 +231,8 @@ export const commandProjection = (options: CommandsOptions): Commands => {
       }
     }
     // The relay's copy of our chain is further on than ours: go on from there.
-    if (event.type === "import") ({ n, tip } = event["chain"] as { n: number; tip: string })
+    const chain = event.type === "import" ? (event["chain"] as Chain) : undefined
+    if (chain !== undefined && chain.n >= n) ({ n, tip } = chain)
     for (const intent of stepped.intents) handle(intent as CommandIntent)
 
     if (isAttemptEnd(event.type)) {

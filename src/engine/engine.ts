@@ -374,10 +374,10 @@ const owePlain = (intent: Intent, owe: Stepped["owe"]): void => {
 
 const rowsOf = (work: Work): number => Math.max(1, work.envelopes.length)
 
-/** actor/sequence/index. Two digits, so that the outbox's order of text is the order in which a step owes. */
+/** actor/sequence/index, counting up. */
 const namesOf = (actor: string, seq: number): (() => string) => {
   let index = 0
-  return () => `${actor}/${seq}/${String(index++).padStart(2, "0")}`
+  return () => `${actor}/${seq}/${index++}`
 }
 
 /** An input for the dead letters, even where it is none that can be written as JSON. */

@@ -7,8 +7,11 @@ import { loadBackend } from "./backends.ts"
 import { answerBatch } from "./signature-batch.ts"
 import type { SignatureBackend } from "./verifier.ts"
 
-/** A key's secret (32 bytes), for batches to come; or a batch. */
-export type WorkerOrder = { readonly pubkey: string; readonly secret: Uint8Array } | { readonly batch: ArrayBuffer }
+/** A key's secret (32 bytes), for batches to come; a batch; or the end. */
+export type WorkerOrder =
+  | { readonly pubkey: string; readonly secret: Uint8Array }
+  | { readonly batch: ArrayBuffer }
+  | { readonly end: true }
 
 const port = parentPort
 if (port === null) throw new Error("signature-worker.ts is a worker thread's program")
@@ -16,6 +19,7 @@ const backend = await loadBackend((workerData as { readonly backend: SignatureBa
 const secrets = new Map<string, Uint8Array>()
 
 port.on("message", (order: WorkerOrder) => {
+  if ("end" in order) return port.close()
   if ("secret" in order) {
     secrets.set(order.pubkey, order.secret)
     return

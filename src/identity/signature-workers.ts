@@ -140,11 +140,19 @@ export const startWorkers = (backend: SignatureBackend, count: number, program =
       closed = true
       const left = [...hands.flatMap(({ batches }) => batches.flat()), ...waiting.splice(0)]
       for (const { call } of left) call.reject(new SignaturesLost({ reason: "closed" }))
-      await Promise.all(hands.map(({ worker }) => worker.terminate()))
+      // Asked to end, not ended: a thread that is stopped inside the native library takes the process along (SIGABRT).
+      await Promise.all(hands.map(end))
       secrets.clear()
     },
   }
 }
+
+const end = (hand: Hand): Promise<void> =>
+  new Promise((resolve) => {
+    hand.worker.once("exit", () => resolve())
+    hand.worker.ref()
+    send(hand, { end: true })
+  })
 
 const isSpent = (pending: Pending): boolean => pending.tries >= triesMax
 

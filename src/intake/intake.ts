@@ -31,6 +31,8 @@ export interface Batch {
   readonly events: readonly NostrEvent[]
   /** Everything of the subscription up to this local time (unix ms) is in this batch or before. */
   readonly cursorMs?: number
+  /** `stored`: the relay held them before we asked. */
+  readonly phase?: "stored" | "live"
 }
 
 export interface IntakeOptions {
@@ -47,7 +49,7 @@ export interface IntakeOptions {
   /** Whether commands may be taken up. */
   readonly ready: () => boolean
   /** A heartbeat of our key by another instance. */
-  readonly heard: (heartbeat: Heartbeat) => void
+  readonly heard: (heartbeat: Heartbeat, stored: boolean) => void
   readonly executor: { readonly name: string; readonly repeat: Repeat }
   /** Counts what leaves no row, by reason. */
   readonly count: (reason: string) => void
@@ -100,7 +102,8 @@ export const openIntake = (options: IntakeOptions): Intake => {
     for (const event of batch.events) {
       if (event.pubkey !== pubkey) continue
       const heartbeat = readHeartbeat(event)
-      if (heartbeat !== undefined && heartbeat.instance !== options.instance) options.heard(heartbeat)
+      if (heartbeat !== undefined && heartbeat.instance !== options.instance)
+        options.heard(heartbeat, batch.phase === "stored")
       const receipt = readReceipt(event)
       if (
         receipt !== undefined &&
@@ -129,9 +132,8 @@ export const openIntake = (options: IntakeOptions): Intake => {
 
   const takeCommands = async (batch: Batch): Promise<void> => {
     const fresh = [...new Map(batch.events.map((event) => [event.id, event])).values()].filter(isNew)
-    if (!options.ready()) throw new NotReady({ wizard })
     const roster = options.roster()
-    if (roster === undefined) return
+    if (roster === undefined || !options.ready()) throw new NotReady({ wizard })
     const floor = store.cursor.floor(pubkey, batch.relay) ?? Number.NEGATIVE_INFINITY
     const envelopes: Envelope[] = []
     const judged: NostrEvent[] = []

@@ -16,7 +16,6 @@ import type { ClockShape } from "../services/clock.ts"
 import type { Limits } from "../limits.ts"
 import { outboxStart, type OutboxPlace, type OutboxRow, type StoreShape } from "../store/store.ts"
 import type { Signer } from "../identity/signer.ts"
-import { HostStopped } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Outgoing } from "../engine/commands.ts"
 
@@ -120,7 +119,7 @@ const openOutbox = (
         try {
           while (await signPage()) for (const lane of lanes.values()) lane.pump()
         } catch (error) {
-          if (closed || error instanceof HostStopped) return
+          if (closed || isStopped(error)) return
           warn(`${wizard}: what is owed could not be signed and stored, trying again: ${messageOf(error)}`)
           await new Promise<void>((resolve) => void clock.after(limits.reconnectMsMin, resolve, { unref: true }))
           again = true
@@ -269,7 +268,7 @@ const openLane = (
       })
     } catch (error) {
       // The answer is not kept, so the event goes out once more, and the relay says that it has it.
-      if (closed || error instanceof HostStopped) return
+      if (closed || isStopped(error)) return
       warn(`${wizard} at ${relay}: an answer could not be stored: ${messageOf(error)}`)
       return void clock.after(limits.reconnectMsMin, restart, { unref: true })
     }
@@ -309,7 +308,12 @@ const mayPass = (message: string): boolean => /^(error|rate-limited|auth-require
 const isLate = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "late" in error && error.late === true
 
+/** The engine has stopped: what is owed is sent by the next start. */
+const isStopped = (error: unknown): boolean => error instanceof Error && error.name === "HostStopped"
+
 const isAfter = (a: OutboxPlace, b: OutboxPlace): boolean =>
-  a.position > b.position || (a.position === b.position && a.effect > b.effect)
+  a.position > b.position || (a.position === b.position && indexOf(a.effect) > indexOf(b.effect))
+
+const indexOf = (effect: string): number => Number(effect.slice(effect.lastIndexOf("/") + 1))
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -10,8 +10,9 @@ export const answers = (
 ): Readonly<Record<Form, (told: Told) => readonly EventTemplate[]>> => ({
   command: () => [],
   note: (told) => {
-    const { status, atSeconds } = told
-    const reaction = reactionOf(status)
+    const { row, status, atSeconds } = told
+    // It is acknowledged again after a loss or a wait; the person is told once.
+    const reaction = status === "acknowledged" && row.receipts > 0 ? undefined : reactionOf(status)
     if (reaction === undefined && !isEnd(status)) return []
     const event = told.event()
     return [

@@ -14,7 +14,7 @@ export class ConfigFault extends Schema.TaggedError<ConfigFault>()("ConfigFault"
   }
 }
 
-const PositiveNumber = Schema.Number.check(Schema.isGreaterThan(0))
+const PositiveNumber = Schema.Finite.check(Schema.isGreaterThan(0))
 
 const RoleConfig = Schema.Struct({
   class: Schema.optionalKey(Schema.String),
@@ -59,8 +59,13 @@ export const readConfig = (file: string): { readonly config: Config; readonly li
 /** The likely cause first: a name that is nearly one that is known. */
 const explain = (json: unknown, message: string): string => {
   const top = ["relays", "relayPort", "roles", "limits"]
-  const hints = [...strays(json, top), ...strays((json as { limits?: unknown } | null)?.limits, Object.keys(limits))]
-  return hints.length > 0 ? hints.join("; ") : message.replaceAll("\n", " ")
+  const { limits: given, roles } = Object(json) as { readonly limits?: unknown; readonly roles?: unknown }
+  const hints = [
+    ...strays(json, top),
+    ...strays(given, Object.keys(limits)),
+    ...Object.values(Object(roles) as object).flatMap((role) => strays(role, Object.keys(RoleConfig.fields))),
+  ]
+  return hints.length > 0 ? hints.join("; ") : message.replaceAll(/\s+/g, " ")
 }
 
 const strays = (value: unknown, known: readonly string[]): string[] =>

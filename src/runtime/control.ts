@@ -74,7 +74,7 @@ const answer = async (handlers: ControlHandlers, line: string): Promise<string> 
     const { verb, args = {} } = Schema.decodeUnknownSync(Request)(JSON.parse(line))
     return JSON.stringify({ v: controlVersion, ok: true, result: (await handlers[verb](args)) ?? null })
   } catch (error) {
-    return refusal((error as Error).message.split("\n")[0] ?? "")
+    return refusal((error as Error).message.replaceAll(/\s+/g, " "))
   }
 }
 
@@ -123,7 +123,7 @@ const readLines = (
   socket.on("data", (chunk: string) => {
     if (refused) return
     rest += chunk
-    for (let at = rest.indexOf("\n"); at >= 0; at = rest.indexOf("\n")) {
+    for (let at = rest.indexOf("\n"); at >= 0 && at <= bytesMax; at = rest.indexOf("\n")) {
       hear(rest.slice(0, at))
       rest = rest.slice(at + 1)
     }

@@ -48,12 +48,13 @@ export const openFollower = async (options: FollowOptions): Promise<Follower & {
   const take = (event: NostrEvent): void => {
     if (seen.has(event.id)) return
     seen.add(event.id)
-    const isWizard = options.roster === undefined || wizardByKey(options.roster, event.pubkey) !== undefined
-    if (!isWizard) return
+    // A wizard speaks for itself only.
+    const isBy = (name: string): boolean =>
+      options.roster === undefined || wizardByKey(options.roster, event.pubkey)?.name === name
     const artifact = readArtifact(event)
-    if (artifact !== undefined && followed.has(artifact.command)) options.artifact(artifact)
+    if (artifact !== undefined && isBy(artifact.wizard) && followed.has(artifact.command)) options.artifact(artifact)
     const receipt = readReceipt(event)
-    if (receipt === undefined || !followed.has(receipt.command)) return
+    if (receipt === undefined || !isBy(receipt.wizard) || !followed.has(receipt.command)) return
     options.receipt(receipt)
     if (!isEnd(receipt.status)) return
     const told = ends.get(receipt.command) ?? new Map<string, Receipt>()

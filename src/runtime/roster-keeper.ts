@@ -5,6 +5,9 @@
  * K1  A version counts only when it is stored.
  * K2  Whoever holds versions that a relay lacks gives them to it: a box that is not admitted yet must be able to see
  *     its admission there.
+ * K3  Nothing is signed before the relays gave what they hold, so that a home that lost its store, or has an old one,
+ *     does not fork the chain: all of them where no version is held here, else one. A council made by this very start
+ *     has no past.
  */
 import { Schema } from "effect"
 import { withId, type NostrEvent } from "../protocol/event.ts"
@@ -37,11 +40,12 @@ export interface RosterKeeper {
   readonly missing: () => readonly string[]
   /** All versions that are held, in order. */
   readonly versions: () => readonly NostrEvent[]
-  /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused. */
+  /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused (K3). */
   readonly amend: (changes: readonly RosterChange[]) => Promise<Roster>
-  /** Resolves when a relay has given what it holds. */
+  /** Resolves when the relays have given what K3 asks for. */
   readonly read: Promise<void>
-  readonly heardRelay: () => void
+  /** A relay has given everything that it holds. */
+  readonly heardRelay: (url: string) => void
   /** Hears of each version that comes into force. */
   readonly watch: (hear: (roster: Roster) => void) => () => void
 }
@@ -49,6 +53,9 @@ export interface RosterKeeper {
 export const openRosterKeeper = (options: {
   readonly council: string
   readonly signer: Signer | undefined
+  /** The council's key was made by this very start. */
+  readonly fresh: boolean
+  readonly relays: readonly string[]
   readonly engine: EngineShape
   readonly store: StoreShape
   readonly clock: ClockShape
@@ -57,12 +64,16 @@ export const openRosterKeeper = (options: {
   const { council, signer, engine, store, clock, warn } = options
   const watchers = new Set<(roster: Roster) => void>()
   const missing = new Set<string>()
+  const unread = new Set(options.fresh ? [] : options.relays)
   const read = Promise.withResolvers<void>()
   /** Versions that wait for the one before; bounded as the chain's own list is. */
   const waiting = new Map<string, NostrEvent>()
   const stored = store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent)
   let chain: RosterChain = stored.reduce((held, event) => offer(held, event).chain, emptyChain(council))
   let tail: Promise<unknown> = Promise.resolve()
+  const isRead = (): boolean => unread.size === 0 || (unread.size < options.relays.length && chain.held.length > 0)
+  const tellRead = (): void => void (isRead() && read.resolve())
+  tellRead()
 
   const take = async (event: NostrEvent): Promise<void> => {
     if (event.pubkey !== council || !looksLikeRoster(event)) return
@@ -82,6 +93,7 @@ export const openRosterKeeper = (options: {
     for (const id of waiting.keys()) if (!pending.has(id)) waiting.delete(id)
     for (const id of [offered.missing, offered.dropped]) if (id !== undefined) missing.add(id)
     for (const { id } of [...chain.held, ...chain.pending]) missing.delete(id)
+    tellRead()
     const now = rosterInForce(chain)
     if (gained.length > 0 && now !== undefined) for (const hear of watchers) hear(now)
   }
@@ -106,14 +118,25 @@ export const openRosterKeeper = (options: {
             reason: "the council's secret is not kept here: write the next version where it is",
           })
         }
+        if (!isRead()) {
+          const waits = [...unread].join(", ")
+          throw new RosterRefused({
+            reason: `the roster is not read back from ${waits} yet, and a version signed now could fork it: try again when that relay can be reached`,
+          })
+        }
         const next = amend(rosterInForce(chain), ...changes)
         if (isRosterFault(next)) throw new RosterRefused({ reason: next.reason })
         const [event] = await signer.sign([withId(council, rosterTemplate(next, nowSeconds(clock)))])
         await take(event as NostrEvent)
-        return rosterInForce(chain) as Roster
+        const now = rosterInForce(chain)
+        if (now?.id !== event?.id) throw new RosterRefused({ reason: "the next version does not fit the chain" })
+        return now as Roster
       }),
     read: read.promise,
-    heardRelay: () => read.resolve(),
+    heardRelay: (url) => {
+      unread.delete(url)
+      tellRead()
+    },
     watch: (hear) => {
       watchers.add(hear)
       return () => void watchers.delete(hear)

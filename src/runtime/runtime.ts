@@ -72,7 +72,7 @@ export interface Runtime {
   readonly embedded: boolean
   /** Whether the council's secret is kept here, and which operator key was made here, if one was. */
   readonly keepsCouncil: boolean
-  readonly operator: { readonly pubkey: string; readonly created: boolean } | undefined
+  readonly operator: () => { readonly pubkey: string; readonly created: boolean } | undefined
   readonly counts: () => Readonly<Record<string, number>>
   readonly tree: () => ReturnType<SupervisorHandle["tree"]>
   /** Lives as long as the runtime; fails where it cannot go on. */
@@ -121,19 +121,27 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
       () => openEngine({ store, clock, limits, kinds, projections: { command: projection } }),
       (opened) => opened.stop(),
     )
-    yield* hold(
-      () => openAlarms({ engine, store, clock, kinds }),
-      (alarms) => alarms.close(),
-    )
     const { council } = identities
-    const rosters = openRosterKeeper({ council: council.pubkey, signer: council.signer, engine, store, clock, warn })
-    yield* Effect.promise(() => engine.write(() => store.setting.put("runtime", "council", council.pubkey)))
-
     const embedded = options.relays.length === 0
+    // Closed here too: a start that fails further down has no tree yet that would do it.
     const first = embedded
-      ? yield* Effect.tryPromise({ try: () => openRelay(options), catch: (error) => error })
+      ? yield* Effect.acquireRelease(
+          Effect.tryPromise({ try: () => openRelay(options), catch: (error) => error }),
+          (server) => Effect.promise(server.close),
+        )
       : undefined
     const relays = first === undefined ? options.relays : [first.url]
+    const rosters = openRosterKeeper({
+      council: council.pubkey,
+      signer: council.signer,
+      fresh: council.fresh,
+      relays,
+      engine,
+      store,
+      clock,
+      warn,
+    })
+    yield* Effect.promise(() => engine.write(() => store.setting.put("runtime", "council", council.pubkey)))
     yield* Effect.promise(() => engine.write(() => store.setting.put("runtime", "relays", JSON.stringify(relays))))
     const publisher = yield* hold(
       () => openPublisher({ engine, store, clock, limits, warn }),
@@ -141,6 +149,8 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
     )
     const counts = new Map<string, number>()
     const wizards: WizardHost[] = []
+    const outgoing = openOutgoing(options, wizards)
+    yield* Effect.addFinalizer(() => Effect.sync(outgoing.close))
     for (const { name, className, signer, fresh, executor } of identities.wizards) {
       publisher.open(name, signer, relays)
       const host = yield* openWizard({
@@ -165,14 +175,19 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
         startedMs,
         warn,
         count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
+        reached: outgoing.nudge,
       })
       yield* Effect.addFinalizer(() => Effect.sync(host.close))
       wizards.push(host)
     }
+    // Nothing is due before its wizard knows its own past: a relay may tell that it ended (P25).
+    const may = (actor: string): boolean => wizards.some(({ name, acts }) => actor.endsWith(`/${name}`) && acts())
+    yield* hold(
+      () => openAlarms({ engine, store, clock, kinds, may }),
+      (alarms) => alarms.close(),
+    )
     const tree = treeOf({ options, store, wizards, rosters, first })
-    const outgoing = openOutgoing(options, wizards)
-    yield* Effect.addFinalizer(() => Effect.sync(outgoing.close))
-    yield* Effect.promise(() => settleRoster(options, identities, rosters, embedded ? relays : options.relays)).pipe(
+    yield* Effect.promise(() => settleRoster(options, identities, rosters)).pipe(
       Effect.catchDefect((error) => Effect.sync(() => warn((error as Error).message))),
       Effect.forkScoped,
     )
@@ -184,11 +199,16 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
       relays,
       embedded,
       keepsCouncil: council.signer !== undefined,
-      operator: identities.operator,
+      operator: identities.operator.held,
       counts: () => Object.fromEntries(counts),
       tree: tree.tree,
       run: Effect.raceFirst(tree.run, Effect.promise(() => engine.failed).pipe(Effect.flatMap(Effect.fail))),
-      drain: async () => void (await Promise.all(wizards.map((wizard) => wizard.drain()))),
+      drain: async () => {
+        await Promise.all(wizards.map((wizard) => wizard.drain()))
+        await Promise.all(
+          wizards.map((wizard) => farewell(wizard, runtime, () => publisher.backlog(wizard.name), options)),
+        )
+      },
       working: () => store.attempt.allOpen().length,
     }
     yield* Effect.acquireRelease(
@@ -205,6 +225,29 @@ const hold = <A>(open: () => A, close: (opened: A) => void | Promise<void>) =>
   Effect.acquireRelease(Effect.try({ try: open, catch: (error) => error }), (opened) =>
     Effect.promise(async () => close(opened)),
   )
+
+/** What was said last still goes out, where a relay is there to take it. */
+const farewell = (
+  wizard: WizardHost,
+  { engine }: Runtime,
+  backlog: () => number,
+  { clock, limits }: RuntimeOptions,
+): Promise<void> =>
+  new Promise((resolve) => {
+    const look = (): void => {
+      const isReached = wizard.relays().some(({ state }) => state === "live" || state === "catching-up")
+      if (isReached && backlog() > 0) return
+      end()
+    }
+    const end = (): void => {
+      cancel()
+      unwatch()
+      resolve()
+    }
+    const cancel = clock.after(limits.farewellMsMax, end)
+    const unwatch = engine.watch(look)
+    look()
+  })
 
 const openRelay = (options: RuntimeOptions, onBroken?: (error: Error) => void): Promise<RelayServer> =>
   serveRelay({
@@ -240,6 +283,8 @@ const readIdentities = (options: RuntimeOptions, store: StoreShape) => {
         "a council whose secret is not here is joined over a relay: add --relay wss://… (the one the council uses)",
     })
   }
+  const twice = options.roles.find((role, i) => options.roles.findIndex(({ name }) => name === role.name) < i)
+  if (twice !== undefined) throw new StartRefused({ reason: `${twice.name} is named twice: give each --role once` })
   const wizards = options.roles.map((role) => {
     if (!isName(role.name) || role.name === "council" || role.name === "operator" || role.name === "all") {
       throw new StartRefused({ reason: `"${role.name}" cannot be a wizard's name` })
@@ -269,31 +314,33 @@ const readIdentities = (options: RuntimeOptions, store: StoreShape) => {
   })
   // A person's own key is admitted by --operator; only without one is a key made here, and only by who founds a council.
   const operatorFile = keyFile(home.explicit, "operator")
-  const founding = council.signer !== undefined && store.roster.all().length === 0
-  const own = options.operators.length === 0 && founding ? readOrCreateKey(operatorFile) : readKey(operatorFile)
-  const operator =
-    own === undefined ? undefined : { pubkey: own.pubkey, created: "created" in own && own.created === true }
-  const operators = options.operators.length > 0 || own === undefined ? options.operators : founding ? [own.pubkey] : []
-  return { council, wizards, operator, operators }
+  const own = readKey(operatorFile)
+  let held: { readonly pubkey: string; readonly created: boolean } | undefined =
+    own === undefined ? undefined : { pubkey: own.pubkey, created: false }
+  const operator = {
+    held: () => held,
+    create: () => (held = readOrCreateKey(operatorFile)),
+  }
+  return { council, wizards, operator, operators: options.operators }
 }
 
 type Identities = ReturnType<typeof readIdentities>
 
 /**
- * Where the council's secret is kept: writes the version that a new role or operator needs. Not before a relay gave
- * what it holds, so that a home that lost its store does not fork the chain; a council made by this start has no past.
+ * Where the council's secret is kept: writes the version that a new role or operator needs (K3 of the keeper).
  */
 const settleRoster = async (
   options: RuntimeOptions,
-  { council, wizards, operators }: Identities,
+  { council, wizards, operators, operator }: Identities,
   rosters: RosterKeeper,
-  relays: readonly string[],
 ): Promise<void> => {
   if (council.signer === undefined) return
-  if (!council.fresh && relays.length > 0) await rosters.read
+  await rosters.read
   const held = rosters.inForce()
   const changes: RosterChange[] = []
-  for (const pubkey of operators) {
+  // Somebody must be able to command a council that is founded here.
+  const founders = held === undefined && operators.length === 0 ? [operator.create().pubkey] : operators
+  for (const pubkey of founders) {
     if (held === undefined || !isOperator(held, pubkey)) changes.push({ type: "add-operator", pubkey, label: "" })
   }
   for (const { name, className, signer } of wizards) {
@@ -403,12 +450,22 @@ const channelChild = (name: string, id: string, rosters: RosterKeeper, limits: L
 const openOutgoing = (options: RuntimeOptions, wizards: readonly WizardHost[]) => {
   const { home, clock, limits, warn } = options
   let busy = false
+  let again = false
   let closed = false
   let cancel = (): void => {}
   const sweep = async (): Promise<void> => {
+    again = true
     if (busy || closed) return
     busy = true
     cancel()
+    while (again && !closed) {
+      again = false
+      await send().catch((error: unknown) => warn(`${home.outgoing} was not sent: ${(error as Error).message}`))
+    }
+    busy = false
+    if (!closed) cancel = clock.after(limits.outgoingSeconds * 1000, () => void sweep(), { unref: true })
+  }
+  const send = async (): Promise<void> => {
     for (const name of readdirSync(home.outgoing)
       .filter((file) => file.endsWith(".json"))
       .sort()) {
@@ -420,10 +477,7 @@ const openOutgoing = (options: RuntimeOptions, wizards: readonly WizardHost[]) =
       } else if ((await Promise.all(wizards.map((wizard) => wizard.send(event)))).includes(true))
         rmSync(file, { force: true })
     }
-    busy = false
-    if (!closed) cancel = clock.after(limits.outgoingSeconds * 1000, () => void sweep(), { unref: true })
   }
-  void sweep()
   return {
     nudge: () => void sweep(),
     close: () => {

@@ -6,11 +6,13 @@
  */
 import { Effect } from "effect"
 import { openRelayConnection, type RelayConnection, type RelayReport } from "../../actors/relay-connection.ts"
-import type { Subscription } from "../../actors/subscription.ts"
+import type { Batch, Subscription } from "../../actors/subscription.ts"
 import { runWizard, type WizardActor, type WizardReport } from "../../actors/wizard.ts"
 import { superviseActor } from "../../actors/bridge.ts"
 import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
 import type { Commit, Counts } from "../engine/commands.ts"
+import { HostStopped } from "../engine/command-host.ts"
+import { NotCommitted } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import { runAttempt } from "../executors/attempt.ts"
 import type { Executor } from "../executors/executor.ts"
@@ -23,7 +25,7 @@ import { Kind } from "../protocol/kinds.ts"
 import { profileTemplate } from "../protocol/profile.ts"
 import { standing, wizardByKey } from "../protocol/roster.ts"
 import type { Publisher } from "../publish/publisher.ts"
-import { nowSeconds, type ClockShape } from "../services/clock.ts"
+import { nowSeconds, sleep, type ClockShape } from "../services/clock.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import type { SocketShape } from "../services/socket.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
@@ -58,13 +60,21 @@ export interface WizardHostOptions {
   readonly startedMs: number
   readonly warn: (message: string) => void
   readonly count: (reason: string) => void
+  /** A relay can be reached. */
+  readonly reached: () => void
 }
 
 export interface WizardHost {
   readonly name: string
   readonly pubkey: string
+  /** What does its work, for a person. */
+  readonly executor: string
   readonly status: () => WizardReport & { readonly instanceHeard: boolean }
+  /** Hears of each change of the status. Returns what ends it. */
+  readonly watch: (hear: () => void) => () => void
   readonly relays: () => readonly RelayReport[]
+  /** Whether it may change its commands now: it knows its past, and no other instance of its key is at work. */
+  readonly acts: () => boolean
   readonly claim: () => void
   /** Takes nothing new; resolves when what runs is done, or was stopped after the drain's time. */
   readonly drain: () => Promise<void>
@@ -86,27 +96,27 @@ export const openWizard = Effect.fnUntraced(function* (options: WizardHostOption
     chance,
   })
   yield* artifacts.sweep
-  yield* Effect.promise(() => fixFloors(options))
-  const host = assemble(options, artifacts)
-  yield* Effect.promise(() => host.recover())
-  return host
+  return assemble(options, artifacts)
 })
 
-const assemble = (
-  options: WizardHostOptions,
-  artifacts: Artifacts,
-): WizardHost & { recover: () => Promise<number> } => {
+const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost => {
   const { name, signer, engine, store, counts, clock, limits, rosters, publisher, executor, warn } = options
   const { pubkey } = signer
   const connections = new Map<string, RelayConnection>()
   const unread = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set(["roster", "own"])]))
+  /** Roster versions that a relay is known to hold. */
+  const given = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set()]))
+  const watchers = new Set<() => void>()
+  const others = new Set<string>()
   let actor: WizardActor | undefined
   let open = false
+  let mayTakeIn = false
   let draining = false
   let heard = false
   let release: () => void = () => {}
   const released = new Promise<void>((resolve) => (release = resolve))
 
+  const changed = (): void => watchers.forEach((hear) => hear())
   const state = (): string => actor?.status().state ?? "waiting"
   const tell: WizardActor["tell"] = (event) => actor?.tell(event)
   const tally = (): void =>
@@ -168,10 +178,18 @@ const assemble = (
     roster: rosters.inForce,
     offerRoster: rosters.offer,
     ready: () => open,
-    heard: ({ createdAt, interval }) => {
-      if (createdAt * 1000 < Math.floor(options.startedMs / 1000) * 1000) return
+    heard: ({ createdAt, interval, state: theirs, instance }, stored) => {
+      // Stored ones of the very second of our start may be our own, from the life before.
+      const startSeconds = Math.floor(options.startedMs / 1000)
+      if (stored ? createdAt <= startSeconds : createdAt < startSeconds) return
       heard = true
-      tell({ type: "hear", intervalMs: interval * 1000 })
+      // Only a newcomer, who listens, is answered: two that work would answer each other for ever (P23).
+      const atWork = ["idle", "busy", "paused", "draining"]
+      if (!atWork.includes(state()) || theirs === "listening") tell({ type: "hear", intervalMs: interval * 1000 })
+      else if (atWork.includes(theirs) && !others.has(instance)) {
+        others.add(instance)
+        warn(`${name}: another instance of its key is at work as well; stop one of them`)
+      }
     },
     executor: { name: executor.name, repeat: executor.repeat },
     count: options.count,
@@ -191,6 +209,7 @@ const assemble = (
 
   const startActor = (): WizardActor => {
     open = false
+    mayTakeIn = false
     actor = runWizard({
       clock,
       limits,
@@ -199,17 +218,41 @@ const assemble = (
       beat: heartbeats.beat,
       pump: pump.tasks,
       takeIn: (may) => {
-        open = may
+        mayTakeIn = may
+        if (may) return void settlePast().then(takeUp)
+        open = false
         for (const connection of connections.values()) connection.resubscribe()
-        if (!may) return
-        heartbeats.beat(state())
-        pump.verbs()
-        pump.tasks()
       },
       released: () => release(),
     })
+    actor.actor.subscribe({ next: changed, error: changed, complete: changed })
     admit()
     return actor
+  }
+
+  /** Before anything new: how relays say that our own work went on, then what an earlier life left open. */
+  const settlePast = async (): Promise<void> => {
+    for (;;) {
+      try {
+        await intake.importOwn()
+        await worker.recover()
+        await fixFloors(options)
+        return
+      } catch (error) {
+        if (error instanceof HostStopped) return
+        warn(`${name}: its past could not be written, trying again: ${(error as Error).message}`)
+        await sleep(clock, limits.retryMsMin)
+      }
+    }
+  }
+
+  const takeUp = (): void => {
+    if (!mayTakeIn) return
+    open = true
+    for (const connection of connections.values()) connection.resubscribe()
+    heartbeats.beat(state())
+    pump.verbs()
+    pump.tasks()
   }
 
   const admit = (): void => {
@@ -231,11 +274,12 @@ const assemble = (
       verifier: options.signatures.verifier,
       signer,
       subscriptions: () => subscriptionsFor(url),
-      take: intake.take,
+      take: (batch) => take(url, batch),
       read: (subscription) => void read(connection, url, subscription),
       changed: (report) => {
         if (report.state === "catching-up") {
           publisher.reconnected(name, url)
+          options.reached()
           void giveProfile(connection, url)
         }
       },
@@ -245,12 +289,26 @@ const assemble = (
     return connection
   }
 
+  /** So that an outage is told once. */
+  let unwritten = false
+  const take = async (url: string, batch: Batch): Promise<void> => {
+    await intake.take(batch).catch((error: unknown) => {
+      if (error instanceof NotCommitted && !unwritten)
+        warn(`${name}: what comes in cannot be kept (${error.reason}): make room; it is read again until it can`)
+      unwritten ||= error instanceof NotCommitted
+      throw error
+    })
+    unwritten = false
+    if (batch.subscription !== "roster") return
+    for (const { id } of batch.events) given.get(url)?.add(id)
+    // A cursor is given only with everything that the relay holds.
+    if (batch.cursorMs !== undefined) rosters.heardRelay(url)
+  }
+
   const read = async (connection: RelayConnection, url: string, subscription: string): Promise<void> => {
-    if (subscription === "roster") {
-      if (connection.status().state !== "backing-off") rosters.heardRelay()
-      void giveRosters(connection)
-    }
-    if (subscription === "own") {
+    if (subscription === "roster") void giveRosters(connection, url)
+    // The first time all relays are waited for: one alone may not hold the end of a chain.
+    if (subscription === "own" && open) {
       await intake
         .importOwn()
         .catch((error: unknown) => warn(`${name}: own receipts of ${url}: ${(error as Error).message}`))
@@ -259,9 +317,13 @@ const assemble = (
     if ([...unread.values()].every((names) => names.size === 0)) tell({ type: "history-read" })
   }
 
-  /** K2 of the roster keeper: a relay that lacks a version gets it. It says `duplicate:` where it does not. */
-  const giveRosters = async (connection: RelayConnection): Promise<void> => {
-    for (const event of rosters.versions()) await connection.publish(event).catch(() => undefined)
+  /** K2 of the roster keeper: a relay that lacks a version gets it. */
+  const giveRosters = async (connection: RelayConnection, url: string): Promise<void> => {
+    for (const event of rosters.versions()) {
+      if (given.get(url)?.has(event.id)) continue
+      const answer = await connection.publish(event).catch(() => undefined)
+      if (answer?.accepted === true) given.get(url)?.add(event.id)
+    }
   }
 
   const giveProfile = async (connection: RelayConnection, url: string): Promise<void> => {
@@ -280,7 +342,10 @@ const assemble = (
   const watches = [
     rosters.watch(() => {
       admit()
-      for (const connection of connections.values()) connection.resubscribe()
+      for (const [url, connection] of connections) {
+        connection.resubscribe()
+        void giveRosters(connection, url)
+      }
       void withdraw(engine, store, rosters, name)
     }),
     engine.watch(({ steps }) => {
@@ -293,11 +358,17 @@ const assemble = (
   return {
     name,
     pubkey,
+    executor: executorLine(executor),
     status: () => ({
       ...(actor?.status() ?? { state: "waiting", open: 0, queued: 0, sinceMs: options.startedMs }),
       instanceHeard: heard,
     }),
+    watch: (hear) => {
+      watchers.add(hear)
+      return () => void watchers.delete(hear)
+    },
     relays: () => [...connections.values()].map((connection) => connection.status()),
+    acts: () => open,
     claim: () => tell({ type: "claim" }),
     drain: async () => {
       tell({ type: "drain" })
@@ -318,7 +389,6 @@ const assemble = (
         run: superviseActor(`relay-connection/${name}/${url}`, () => connect(url)),
       })),
     ],
-    recover: worker.recover,
     close: () => {
       for (const unwatch of watches) unwatch()
       worker.close()
@@ -327,7 +397,7 @@ const assemble = (
   }
 }
 
-/** A relay's first reading looks back only so far, for good: history is not a queue. */
+/** The first reading of commands looks back only so far, for good: history is not a queue. */
 const fixFloors = ({ engine, store, relays, signer, clock, limits }: WizardHostOptions): Promise<void> =>
   engine.write(() => {
     for (const url of relays) store.cursor.setFloor(signer.pubkey, url, nowSeconds(clock) - limits.firstReadSecondsMax)

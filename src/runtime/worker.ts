@@ -1,18 +1,19 @@
 /**
  * Does what was begun: runs the executor of one wizard, and brings its result back to the engine as an input.
  *
- * O1  Nothing runs before its `execute` effect is durable.
- * O2  A result is brought back until it is durable, or the engine has stopped.
- * O3  What an earlier life left open is `lost`: the machine decides what becomes of it.
- * O4  Draining takes nothing new; what is not done in time is stopped and `lost`.
+ * O1  Nothing runs before its `execute` effect is durable, nor while an earlier attempt at the same command still does.
+ * O2  A result is brought back until it is durable, or the engine has stopped. One that was told to stop has none; what
+ *     it claimed before that, the next attempt finds.
+ * O3  What an earlier life left open is `lost`, once: the machine decides what becomes of it.
+ * O4  What is not done when the drain is over is stopped and `lost`.
  */
 import { Cause, Effect, Exit, Fiber } from "effect"
 import type { Limits } from "../limits.ts"
 import type { ExecutorFailed } from "../executors/executor.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import { sleep, type ClockShape } from "../services/clock.ts"
-import type { CommandRow, StoreShape } from "../store/store.ts"
-import { HostStopped, type ActorEvent } from "../engine/command-host.ts"
+import { outboxStart, type CommandRow, type StoreShape } from "../store/store.ts"
+import { HostStopped, type ActorEvent, type Envelope } from "../engine/command-host.ts"
 import type { CommandResult } from "../engine/commands.ts"
 import type { EngineShape } from "../engine/engine.ts"
 
@@ -29,68 +30,81 @@ export interface WorkerOptions {
 }
 
 export interface Worker {
-  /** Declares lost what an earlier life left open. Call before anything begins. */
+  /**
+   * Declares lost what an earlier life left open, and gives how much that was. Call it when our own history is read (a
+   * relay may know how it ended) and before anything begins; later calls do nothing.
+   */
   readonly recover: () => Promise<number>
+  /** Attempts whose result is not durable yet. */
   readonly running: () => number
-  /** Stops everything, declaring it lost. */
+  /** Stops everything, declaring it lost; resolves when that is durable. */
   readonly abandon: (reason: string) => Promise<void>
   readonly close: () => void
 }
 
+interface Running {
+  readonly actor: string
+  readonly attempt: number
+  readonly effect: string
+  readonly fiber: Fiber.Fiber<CommandResult, ExecutorFailed>
+  /** Why it was stopped, where it was not aborted. */
+  stopped: { readonly type: "late" } | { readonly type: "lost"; readonly reason: string } | undefined
+  over: Promise<void>
+}
+
 export const openWorker = (options: WorkerOptions): Worker => {
   const { wizard, engine, store, clock, chance, limits, warn } = options
-  const running = new Map<
-    string,
-    { readonly fiber: Fiber.Fiber<CommandResult, ExecutorFailed>; readonly attempt: number }
-  >()
+  const running = new Set<Running>()
+  // Read here, where nothing of ours is begun yet.
+  const left = leftBehind(store, wizard)
 
   const unwatch = engine.watch(({ effects }) => {
     for (const { kind, owner, actor, effect, payload } of effects) {
       if (owner !== wizard) continue
-      if (kind === "execute") void run(actor, (payload as { attempt: number }).attempt, effect)
-      if (kind === "abort") void stop(actor, effect)
+      const { attempt } = payload as { readonly attempt: number }
+      if (kind === "execute") run(actor, attempt, effect)
+      if (kind === "abort") void abort(actor, attempt, effect)
     }
   })
 
-  const run = async (actor: string, attempt: number, effect: string): Promise<void> => {
+  const run = (actor: string, attempt: number, effect: string): void => {
     const row = store.command.get(actor) as CommandRow
-    const fiber = Effect.runFork(options.perform(row, attempt))
-    running.set(actor, { fiber, attempt })
-    let late = false
-    const cancel = clock.after(
-      limits.attemptSecondsMax * 1000,
-      () => {
-        late = true
-        void Effect.runFork(Fiber.interrupt(fiber))
-      },
-      { unref: true },
-    )
+    const before = [...running].filter((one) => one.actor === actor).map(({ fiber }) => Fiber.await(fiber))
+    const work = Effect.suspend(() => options.perform(row, attempt))
+    const fiber = Effect.runFork(Effect.all(before, { discard: true }).pipe(Effect.andThen(work)))
+    const held: Running = { actor, attempt, effect, fiber, stopped: undefined, over: Promise.resolve() }
+    running.add(held)
+    held.over = finish(held).finally(() => running.delete(held))
+  }
+
+  const finish = async (held: Running): Promise<void> => {
+    const { actor, attempt, effect, fiber } = held
+    const late = (): void => void stop(held, { type: "late" })
+    const cancel = clock.after(limits.attemptSecondsMax * 1000, late, { unref: true })
     const exit = await Effect.runPromise(Fiber.await(fiber))
     cancel()
-    if (running.get(actor)?.fiber === fiber) running.delete(actor)
-    const event = late ? timedOut(attempt, limits.attemptSecondsMax) : eventOf(exit, attempt, chance.next())
-    // Interrupted by us: whoever did it has said so to the engine already.
-    if (event === undefined) return
-    await bring(actor, `attempt/${attempt}/${event.type}`, event, effect)
+    const event = eventOf(exit, held, chance.next(), limits.attemptSecondsMax)
+    // Aborted: whoever did it has said so to the engine already.
+    await bring(event === undefined ? [] : [{ actor, cause: `attempt/${attempt}/${event.type}`, event }], [effect])
   }
 
-  const stop = async (actor: string, effect: string): Promise<void> => {
-    const held = running.get(actor)
-    if (held !== undefined) await Effect.runPromise(Fiber.interrupt(held.fiber))
-    await untilWritten(() => engine.write(() => store.outbox.done(effect)))
+  const stop = (held: Running, why: Running["stopped"]): Promise<void> => {
+    held.stopped ??= why
+    return Effect.runPromise(Fiber.interrupt(held.fiber))
   }
 
-  const bring = (actor: string, cause: string, event: ActorEvent, effect: string | undefined): Promise<unknown> =>
-    untilWritten(() =>
-      engine.deliverWith([{ actor, cause, event }], () => {
-        if (effect !== undefined) store.outbox.done(effect)
-      }),
-    )
+  const abort = async (actor: string, attempt: number, effect: string): Promise<void> => {
+    for (const held of running) if (held.actor === actor && held.attempt === attempt) await stop(held, undefined)
+    await bring([], [effect])
+  }
 
-  const untilWritten = async (write: () => Promise<unknown>): Promise<void> => {
+  /** O2. */
+  const bring = async (envelopes: readonly Envelope[], effects: readonly string[]): Promise<void> => {
     for (;;) {
       try {
-        await write()
+        await engine.deliverWith(envelopes, () => {
+          for (const effect of effects) store.outbox.done(effect)
+        })
         return
       } catch (error) {
         if (error instanceof HostStopped) return
@@ -102,51 +116,55 @@ export const openWorker = (options: WorkerOptions): Worker => {
 
   return {
     recover: async () => {
-      const open = store.attempt.allOpen().filter((row) => row.wizard === wizard && !running.has(row.actor))
+      const attempts = left.attempts.splice(0)
+      const effects = left.effects.splice(0)
       const reason = "the process ended in the middle of it"
-      for (const { actor, attempt } of open) {
-        const effect = store.outbox
-          .of(actor)
-          .findLast((row) => row.kind === "execute" && row.state === "pending")?.effect
-        await bring(actor, `attempt/${attempt}/lose`, { type: "lose", attempt, reason }, effect)
-      }
-      return open.length
+      const envelopes = attempts.map(({ actor, attempt }) => ({
+        actor,
+        cause: `attempt/${attempt}/lose`,
+        event: { type: "lose", attempt, reason },
+      }))
+      if (effects.length + envelopes.length > 0) await bring(envelopes, effects)
+      return envelopes.length
     },
     running: () => running.size,
     abandon: async (reason) => {
       const held = [...running]
-      for (const [actor, { fiber, attempt }] of held) {
-        await Effect.runPromise(Fiber.interrupt(fiber))
-        await bring(actor, `attempt/${attempt}/lose`, { type: "lose", attempt, reason }, undefined)
-      }
+      await Promise.all(held.map((one) => stop(one, { type: "lost", reason })))
+      await Promise.all(held.map(({ over }) => over))
     },
     close: unwatch,
   }
 }
 
-const timedOut = (attempt: number, seconds: number): ActorEvent => ({
-  type: "fail",
-  attempt,
-  retryable: true,
-  chance: 0.5,
-  reason: `it was not done after ${seconds} s`,
+/** Attempts that are open, and effects that only a living process could have carried out. */
+const leftBehind = (store: StoreShape, wizard: string) => ({
+  attempts: store.attempt.allOpen().filter((row) => row.wizard === wizard),
+  effects: ["execute", "abort"].flatMap((kind) =>
+    store.outbox.pending(kind, wizard, outboxStart, Number.MAX_SAFE_INTEGER).map(({ effect }) => effect),
+  ),
 })
 
 const eventOf = (
   exit: Exit.Exit<CommandResult, ExecutorFailed>,
-  attempt: number,
+  { attempt, stopped }: Running,
   chance: number,
+  secondsMax: number,
 ): ActorEvent | undefined => {
   if (Exit.isSuccess(exit)) return { type: "succeed", attempt, result: exit.value }
-  if (Cause.hasInterruptsOnly(exit.cause)) return undefined
+  const fail = (retryable: boolean, reason: string): ActorEvent => ({
+    type: "fail",
+    attempt,
+    retryable,
+    chance,
+    reason,
+  })
+  if (Cause.hasInterruptsOnly(exit.cause)) {
+    if (stopped?.type === "lost") return { type: "lose", attempt, reason: stopped.reason }
+    return stopped?.type === "late" ? fail(true, `it was not done after ${secondsMax} s`) : undefined
+  }
   const failure = exit.cause.reasons.find(Cause.isFailReason)?.error
   return failure === undefined
-    ? {
-        type: "fail",
-        attempt,
-        retryable: false,
-        chance,
-        reason: `it broke: ${Cause.pretty(exit.cause).split("\n")[0]}`,
-      }
-    : { type: "fail", attempt, retryable: failure.kind === "retryable", chance, reason: failure.reason }
+    ? fail(false, `it broke: ${Cause.pretty(exit.cause).split("\n")[0]}`)
+    : fail(failure.kind === "retryable", failure.reason)
 }

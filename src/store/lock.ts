@@ -14,7 +14,7 @@ import { join } from "node:path"
 import SQLite from "better-sqlite3"
 import { Schema } from "effect"
 import { type ClockShape, nowSeconds } from "../services/clock.ts"
-import { DatabaseBroken } from "./sqlite.ts"
+import { brokenBy } from "./sqlite.ts"
 
 /** Another process has this home. What it says of itself may be missing while it is just starting. */
 export class HomeHeld extends Schema.TaggedError<HomeHeld>()("HomeHeld", {
@@ -45,7 +45,7 @@ export const takeLock = (home: string, clock: ClockShape): HomeLock => {
     writeHolder(home, { pid: process.pid, since: nowSeconds(clock) })
   } catch (error) {
     free(handle)
-    throw new DatabaseBroken({ file: holderFile(home), reason: (error as Error).message })
+    throw brokenBy(holderFile(home), "cannot be written", error)
   }
   return {
     release: () => {
@@ -81,7 +81,7 @@ const lockFile = (home: string, file: string): SQLite.Database => {
   } catch (error) {
     handle?.close()
     if ((error as { readonly code?: string }).code === "SQLITE_BUSY") throw new HomeHeld({ home, ...readHolder(home) })
-    throw new DatabaseBroken({ file, reason: `cannot be locked (${(error as Error).message})` })
+    throw brokenBy(file, "cannot be locked", error)
   }
 }
 

@@ -148,16 +148,21 @@ const open = <A>(
     return { db, prepared: prepare(db) }
   } catch (error) {
     db?.close()
-    const { code, message } = error as { readonly code?: string; readonly message: string }
-    throw new DatabaseBroken({
-      file,
-      reason: `${advice[code ?? ""] ?? "is no database that can be used"} (${message})`,
-    })
+    throw brokenBy(file, "is no database that can be used", error)
   }
 }
 
+/** What a person can do about it, where the cause tells; else `what` went wrong. */
+export const brokenBy = (file: string, what: string, error: unknown): DatabaseBroken => {
+  const { code = "", message } = error as { readonly code?: string; readonly message: string }
+  return new DatabaseBroken({ file, reason: `${advice[code] ?? what} (${message})` })
+}
+
+const full = "the disk is full: make room and start again"
+
 const advice: Readonly<Record<string, string>> = {
-  SQLITE_FULL: "the disk is full: make room and start again",
+  SQLITE_FULL: full,
+  ENOSPC: full,
   SQLITE_NOTADB: "is no database: move it away, or name another --home",
   SQLITE_CORRUPT: "is damaged: bring a copy back",
 }

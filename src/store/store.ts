@@ -391,14 +391,14 @@ const make = (opened: Database, writes: boolean) => {
       /** By the id of the event, or the beginning of one, at every wizard that it is for. */
       byId: (prefix: string): CommandRow[] =>
         all(
-          `${commandRow} WHERE a.name >= 'command/' || ?1 AND a.name < 'command/' || ?1 || 'g' ORDER BY arrived`,
-          prefix,
+          `${commandRow} WHERE a.name >= 'command/' || @prefix AND a.name < 'command/' || @prefix || 'g' ORDER BY arrived`,
+          { prefix },
         ),
       /** The root command and what descends from it. */
       byTrace: (trace: string): CommandRow[] =>
         all(
-          `${commandRow} WHERE (a.name >= 'command/' || ?1 || '/' AND a.name < 'command/' || ?1 || '0') OR (trace = ?1 AND trace <> id) ORDER BY arrived`,
-          trace,
+          `${commandRow} WHERE (a.name >= 'command/' || @trace || '/' AND a.name < 'command/' || @trace || '0') OR (trace = @trace AND trace <> id) ORDER BY arrived`,
+          { trace },
         ),
       countByState: (): { state: string; n: number }[] =>
         all("SELECT state, count(*) AS n FROM command GROUP BY state"),

@@ -1,12 +1,56 @@
 /**
- * What finished work and idle wizards cost in memory.
+ * What finished work and idle wizards cost in memory: the resident set of a real runtime process, after a collection,
+ * against the same process with nothing of it.
  *
- *   --finished N (100000)   resident set of a runtime that opens a database with that many finished commands, against
- *                           the same runtime on an empty one
- *   --wizards N (1000)      resident set with that many idle wizards, against the empty runtime
+ *   --finished N (100000)   finished commands in the database
+ *   --wizards N (1000)      idle wizards, each with its live actor, heartbeats and a connection to the embedded relay,
+ *                           whose end of it is in the same process and counted too
  */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { parseArgs } from "node:util"
 
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
 export const memory = async (args: readonly string[]): Promise<void> => {
-  parseArgs({ args: [...args], options: {} })
+  const { values } = parseArgs({
+    args: [...args],
+    options: { finished: { type: "string", default: "100000" }, wizards: { type: "string", default: "1000" } },
+  })
+  const finished = Number(values.finished)
+  const wizards = Number(values.wizards)
+  const empty = await residentOf({ finished: 0, wizards: 1 })
+  const full = await residentOf({ finished, wizards: 1 })
+  print(`empty runtime                  ${megabytes(empty)}`)
+  print(`with ${finished} finished commands  ${megabytes(full)}  (${megabytes(full - empty)} more)`)
+  const many = await residentOf({ finished: 0, wizards })
+  print(`with ${wizards} idle wizards       ${megabytes(many)}  (${megabytes(many - empty)} more)`)
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MB`.padStart(10)
+
+/** Bytes, as the process itself reads them when it has settled. */
+const residentOf = async (what: { readonly finished: number; readonly wizards: number }): Promise<number> => {
+  const dir = mkdtempSync(join(tmpdir(), "wizardly-memory-"))
+  try {
+    if (what.finished > 0) await runChild("fill", dir, what.finished)
+    return Number(await runChild("idle", dir, what.wizards))
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+const runChild = async (job: string, dir: string, count: number): Promise<string> => {
+  const file = join(import.meta.dirname, "memory-process.ts")
+  const child = spawn(process.execPath, ["--expose-gc", file, job, dir, String(count)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  })
+  let text = ""
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk))
+  const [code] = (await once(child, "close")) as [number]
+  if (code !== 0) throw new Error(`${job} ended with ${code}`)
+  return text
 }

@@ -14,7 +14,7 @@ import { heartbeatAfter, keyOf, openCrashSite, wizardNames, type CrashSite, type
 
 const seed = Number(process.env["CRASH_SEED"] ?? Number.parseInt(systemChance.hex(3), 16))
 const kills = Number(process.env["CRASH_KILLS"] ?? 50)
-const fewer = Math.ceil(kills / 5)
+const fewer = Math.ceil(kills / 10)
 process.stdout.write(`crash test: CRASH_SEED=${seed} CRASH_KILLS=${kills}\n`)
 
 const boundMs = 90_000
@@ -43,6 +43,8 @@ describe("killed at random moments while commands flow", () => {
         expect(unauthorised(store)).toEqual([])
         expect(foldFaults(store)).toEqual([])
         expect(leftOpen(store)).toEqual([])
+        // Else the kills missed the work, and all this would say little.
+        expect(lost(store)).toBeGreaterThan(kills / 25)
         expect(wizardNames.map((name) => Number(store.setting.get(name, "heartbeatSeconds") ?? 3600))).toEqual(
           wizardNames.map((name) => heartbeatAfter(expectedAt(name).filter(({ body }) => /faster/.test(body)).length)),
         )
@@ -236,6 +238,12 @@ const foldFaults = (store: StoreShape): readonly string[] =>
     const isSame = steps.every(({ same }) => same) && steps.at(-1)?.state === stored && stored === state
     return isSame ? [] : [`${actor}: ${steps.map((one) => one.state).join(", ")}, stored ${stored}, row ${state}`]
   })
+
+/** How many attempts were killed in the middle. */
+const lost = (store: StoreShape): number =>
+  rowsOf(store)
+    .flatMap(({ actor }) => store.attempt.of(actor))
+    .filter(({ outcome }) => outcome === "lose").length
 
 /** Work that is still called under way, and inputs that were set aside. */
 const leftOpen = (store: StoreShape): readonly string[] => [

@@ -2,7 +2,13 @@
  * Walks a statechart through everything it can do: every state and every transition of its definition, by `xstate/graph`
  * over given events. What is covered is counted from the definition, so a new transition that no test reaches is seen.
  */
-import { getMicrosteps, initialTransition, type AnyStateMachine, type AnyTransitionDefinition } from "xstate"
+import {
+  getInitialMicrosteps,
+  getMicrosteps,
+  initialTransition,
+  type AnyStateMachine,
+  type AnyTransitionDefinition,
+} from "xstate"
 import { adjacencyMapToArray, getAdjacencyMap, getStateNodes } from "xstate/graph"
 
 export interface Step {
@@ -54,7 +60,14 @@ export const explore = (
     parts.forEach((_, index) => states.delete(parts.slice(0, index + 1).join(".")))
   }
   const [initial] = initialTransition(machine, input as never)
-  enter(initial.value)
+  enter(nameOf(machine.root.initial.target[0]?.key))
+  const arrival = { type: "xstate.init", input }
+  const beginning = getInitialMicrosteps(machine, input as never).map(([snapshot]) => snapshot as typeof initial)
+  for (const [at, { value }] of beginning.entries()) {
+    enter(value)
+    const before = beginning[at - 1]
+    if (before !== undefined) missed.delete(defined.get(alwaysTaken(machine, defined, before, arrival)!) ?? "")
+  }
   const map = getAdjacencyMap(machine, {
     events: events as never,
     input: input as never,
@@ -68,33 +81,29 @@ export const explore = (
     const before = state as typeof initial
     for (const each of machine.getTransitionData(before, event as never)) missed.delete(defined.get(each) ?? "")
     const intents: Step["intents"][number][] = []
-    let passed = nameOf(before.value)
-    for (const [snapshot, actions] of getMicrosteps(machine, before, event as never)) {
-      const value = nameOf((snapshot as typeof initial).value)
-      enter((snapshot as typeof initial).value)
+    let passed: typeof before | undefined
+    for (const [taken, actions] of getMicrosteps(machine, before, event as never)) {
+      const snapshot = taken as typeof initial
+      enter(snapshot.value)
       for (const { type, params } of actions) intents.push({ type, params })
-      missed.delete(defined.get(alwaysTaken(defined, passed, value, actions)!) ?? "")
-      passed = value
+      if (passed !== undefined) missed.delete(defined.get(alwaysTaken(machine, defined, passed, event)!) ?? "")
+      passed = snapshot
     }
     return { from: nameOf(before.value), event, to: nameOf((nextState as typeof initial).value), intents }
   })
   return { steps, missedStates: [...states], missed: [...missed] }
 }
 
-/** The eventless transition by which a machine came from one state to another, if it was one. */
+/** The eventless transition that a machine takes from where it stands: the first whose guard holds. */
 const alwaysTaken = (
+  machine: AnyStateMachine,
   defined: ReadonlyMap<AnyTransitionDefinition, string>,
-  from: string,
-  to: string,
-  actions: readonly { readonly type: string }[],
+  { value, context }: { readonly value: unknown; readonly context: unknown },
+  event: { readonly type: string },
 ): AnyTransitionDefinition | undefined =>
-  [...defined.keys()].find(
-    (each) =>
-      each.eventType === "" &&
-      each.source.path.join(".") === from &&
-      each.target?.some((node) => node.path.join(".") === to) === true &&
-      each.actions.every((action) => actions.some(({ type }) => type === actionName(action))),
-  )
-
-const actionName = (action: unknown): unknown =>
-  typeof action === "string" ? action : (action as { type: string }).type
+  [...defined.keys()].find(({ eventType, source, guard }) => {
+    if (eventType !== "" || source.path.join(".") !== nameOf(value)) return false
+    if (guard === undefined) return true
+    const holds = machine.implementations.guards[guard as string] as unknown as (args: unknown) => boolean
+    return holds({ context, event })
+  })

@@ -7,7 +7,7 @@ import { basename, join } from "node:path"
 import { generateSecretKey, getPublicKey } from "nostr-tools/pure"
 import { keyFile, npubOf, readOrCreateKey } from "../../src/identity/keys.ts"
 import { readArtifact, type Artifact } from "../../src/protocol/artifact.ts"
-import type { NostrEvent, Tag } from "../../src/protocol/event.ts"
+import { tagValues, type NostrEvent, type Tag } from "../../src/protocol/event.ts"
 import { readHeartbeat } from "../../src/protocol/heartbeat.ts"
 import { readReceipt, type Receipt } from "../../src/protocol/receipt.ts"
 import { isEnd } from "../../src/protocol/status.ts"
@@ -106,8 +106,9 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
     const moment = async (): Promise<void> => {
       // Some die before they stand.
       if (chance.next() < 0.2) return sleep(systemClock, chance.next() * 800)
-      await running.line(/^Try:/)
-      await sleep(systemClock, chance.next() ** 2 * 2500)
+      // Its first word, or long enough to have said it.
+      await Promise.race([running.line(/./), sleep(systemClock, 5000)])
+      await sleep(systemClock, chance.next() ** 2 * 2000)
     }
     let alive = true
     const dead = moment().then(async () => {
@@ -218,6 +219,7 @@ const openLedger = (client: TestClient, authors: readonly string[]): Ledger => {
   const events = new Map<string, NostrEvent>()
   const chains = new Map<string, Receipt[]>()
   const artifacts = new Map<string, Artifact[]>()
+  const answers = new Map<string, NostrEvent[]>()
   let looked = 0
   const put = <A>(map: Map<string, A[]>, key: string, value: A): void =>
     void map.set(key, [...(map.get(key) ?? []), value])
@@ -232,6 +234,8 @@ const openLedger = (client: TestClient, authors: readonly string[]): Ledger => {
       if (receipt !== undefined) put(chains, keyOf(receipt.command, receipt.wizard), receipt)
       const artifact = readArtifact(event)
       if (artifact !== undefined) put(artifacts, keyOf(artifact.command, artifact.wizard), artifact)
+      if ((event.kind !== 1 && event.kind !== 7) || readHeartbeat(event) !== undefined) continue
+      for (const to of new Set(tagValues(event, "e"))) put(answers, keyOf(to, event.pubkey), event)
     }
   }
   const receipts: Ledger["receipts"] = (command, wizard) => {
@@ -253,15 +257,14 @@ const openLedger = (client: TestClient, authors: readonly string[]): Ledger => {
     },
     answers: (id, pubkey) => {
       look()
-      return [...events.values()].filter(
-        (event) =>
-          event.pubkey === pubkey &&
-          (event.kind === 1 || event.kind === 7) &&
-          readHeartbeat(event) === undefined &&
-          event.tags.some(([name, value]) => name === "e" && value === id),
-      )
+      return answers.get(keyOf(id, pubkey)) ?? []
     },
-    until: async (holds) => void (await client.until(() => client.received.length >= looked && holds())),
+    until: async (holds) => {
+      while (!holds()) {
+        const known = client.received.length
+        await client.until(() => client.received.length > known)
+      }
+    },
   }
 }
 
