@@ -1,5 +1,5 @@
 /** The list of verbs, and how an error of any of them is told. */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit } from "effect"
 import { CliError, Command } from "effect/cli"
 import { commands } from "./cli/commands.ts"

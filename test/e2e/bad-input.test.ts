@@ -369,7 +369,6 @@ describe("a start that cannot be", () => {
 
   it.each([
     ['{"limit":{}}', '"limit" is no setting; did you mean "limits"?'],
-    ['{"limits":{"instanceWaitSecond":1}}', 'did you mean "instanceWaitSeconds"?'],
     ["{relays:[]}", "is not JSON"],
   ])("config %s: exit code 2, the place and the near name, and nothing is made", async (content, says) => {
     writeFileSync(join(home, "config.json"), content)

@@ -3,8 +3,11 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { execFileSync } from "node:child_process"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterEach, describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it, vi } from "vitest"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
+
+// Many processes on a busy machine; nothing here waits a fixed time.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
 
 const homes: string[] = []
 const running: CliProcess[] = []
@@ -203,9 +206,9 @@ describe("dispatch", () => {
     await until(() => readdirSync(join(home, "outgoing")).length === 0)
     await until(async () => (await states(home)).filter((state) => state === "artifact-reported").length === 2)
     expect(await states(home)).toEqual(["artifact-reported", "artifact-reported"])
-  }, 40_000)
+  })
 
-  it("keeps its exit codes: 2 usage, 3 not found, 4 not allowed, 6 ended badly, 1 not in time", async () => {
+  it("keeps its exit codes: 2 usage, 3 not found, 4 not allowed, 6 ended badly", async () => {
     const home = newHome()
     const cli = start(home)
     await cli.line(/^Try:/)
@@ -224,7 +227,7 @@ describe("dispatch", () => {
     expect(codes[6]?.stderr).toMatch(/--key FILE/)
     expect(codes[7]?.stderr).toMatch(/failed: no command begins with 00000000/)
     for (const { stderr } of codes) expect(stderr).not.toMatch(/\n {4}at /)
-  }, 40_000)
+  })
 
   it("changes a setting that outlives the process: heartbeat faster", async () => {
     const home = newHome()
@@ -235,5 +238,5 @@ describe("dispatch", () => {
     const next = start(home)
     await next.line(/^Try:/)
     expect((await dispatch(home, "@timmy status check", "--wait")).stdout).toMatch(/heartbeat every 150 s/)
-  }, 30_000)
+  })
 })

@@ -3,12 +3,12 @@
  * no code with this project. The relay and the wizard are processes of their own.
  */
 import { execFileSync } from "node:child_process"
-import { rmSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import {
   Client,
   Duration,
-  Event,
+  type Event,
   EventBuilder,
   Filter,
   Keys,
@@ -19,8 +19,11 @@ import {
   Tag,
   Timestamp,
 } from "@rust-nostr/nostr-sdk"
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
+
+// Many processes on a busy machine; nothing here waits a fixed time.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
 
 const folder = temporaryHome()
 const home = join(folder, "home")
@@ -116,7 +119,7 @@ beforeAll(async () => {
   wizard = await start()
   await wizard.kill("SIGTERM")
   writeFileSync(join(home, "config.json"), JSON.stringify({ limits: { instanceWaitSeconds: 0.5 } }))
-}, 60_000)
+})
 
 afterAll(async () => {
   await client.shutdown()
@@ -162,12 +165,12 @@ describe("a foreign client", () => {
       expect(trailers).toContain(`Command-Id: ${command.id.toHex()}`)
       expect(trailers).toContain(`Trace-Id: ${command.id.toHex()}`)
       expect(trailers).toContain("Wizard: timmy")
-      expect(git("show", commit)).toContain(command.content)
+      expect(git("show", commit)).toContain(command.content.replace("@timmy ", ""))
       expect(git("rev-parse", `refs/commands/${command.id.toHex()}/timmy`)).toBe(commit)
       expect(() => git("merge-base", "--is-ancestor", commit, "main")).not.toThrow()
     }
     expect(commits.size).toBe(2)
-  }, 60_000)
+  })
 
   it("sees 👀, ✅ and one reply where the operator writes a note", async () => {
     const note = sign(operator, 1, "@timmy status check", [])
@@ -182,23 +185,17 @@ describe("a foreign client", () => {
     const contents = (kind: number): string[] =>
       answers.filter((event) => event.kind.asU16() === kind).map(({ content }) => content)
     expect(contents(7).toSorted()).toEqual(["✅", "👀"].toSorted())
-    expect(contents(1)).toEqual([expect.stringMatching(/^timmy: idle/)])
-  }, 30_000)
+    expect(contents(1)).toEqual([expect.stringMatching(/^timmy: (idle|busy), \d+ waiting\n/)])
+  })
 
   it("gets silence as a stranger, and a wizard's own prose starts nothing", async () => {
     const stranger = Keys.generate()
-    const secret = run("keys", "generate", "timmy", "--home", home)
-    await secret.exited
+    const ours = Keys.parse(readFileSync(join(home, "keys", "timmy_key"), "utf8").trim())
     const tags = [["p", timmy.toHex()]]
     const ignored = [
       sign(stranger, 30079, "@timmy status check", tags),
       sign(stranger, 1, "@timmy status check", tags),
-      sign(
-        Keys.parse(execFileSync("cat", [join(home, "keys", "timmy_key")], { encoding: "utf8" }).trim()),
-        1,
-        "@timmy status check",
-        tags,
-      ),
+      sign(ours, 1, "@timmy status check", tags),
       sign(operator, 1, "I think @timmy status check is nice", tags),
       sign(operator, 1, "> @timmy status check", tags),
     ]
@@ -209,11 +206,11 @@ describe("a foreign client", () => {
     expect(await checkedReceipts(after)).toEqual(road)
     for (const event of ignored) {
       const said = await client.fetchEvents(about(event, 1, 7, 78, 30078)(), Duration.fromSecs(5))
-      expect(said.len()).toBe(0)
+      expect(said.toVec()).toEqual([])
     }
     const ids = new Set(await taken())
     expect(ids.has(after.id.toHex())).toBe(true)
     expect(ignored.filter((event) => ids.has(event.id.toHex()))).toEqual([])
     expect(await wizard.kill("SIGTERM")).toEqual({ code: 0, signal: null })
-  }, 30_000)
+  })
 })

@@ -2,7 +2,7 @@ import * as fc from "fast-check"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
 import type { CommandContext } from "../../machines/command.ts"
-import type { ActorEvent, Envelope } from "../../src/engine/command-host.ts"
+import { NotCommitted, type ActorEvent, type Envelope } from "../../src/engine/command-host.ts"
 import { commandKind, type Outgoing } from "../../src/engine/commands.ts"
 import { replay } from "../../src/engine/replay.ts"
 import { eventId } from "../../src/protocol/event.ts"
@@ -13,6 +13,7 @@ import type { StoreShape } from "../../src/store/store.ts"
 import {
   actorOf,
   copyDatabase,
+  diskError,
   envelope,
   openCommandHost,
   receive,
@@ -98,6 +99,21 @@ describe("commands", () => {
     expect(outcomes).toEqual([["applied", "applied"], ["faulted"], ["applied"]])
     expect([counts.open("timmy", "task"), counts.queued("timmy")]).toEqual([1, 1])
     expect([store.attempt.open("timmy", "task"), store.command.queued("timmy")]).toEqual([1, 1])
+  })
+
+  it("D1: a group that the disk had no room for leaves no count and no row behind", async () => {
+    let isFull = false
+    const inTransaction = (): void => {
+      if (isFull) throw diskError("SQLITE_FULL")
+    }
+    const { engine, store, counts } = open({ disk: { inTransaction } })
+    await engine.deliver([receive(1), receive(2)])
+    isFull = true
+    await expect(engine.deliver([envelope(1, "begin", begin), receive(3)])).rejects.toBeInstanceOf(NotCommitted)
+    isFull = false
+    expect([counts.open("timmy", "task"), counts.queued("timmy")]).toEqual([0, 2])
+    expect(await engine.deliver([envelope(1, "begin", begin)])).toEqual(["applied"])
+    expect(receiptsOf(store, actorOf(1)).map(({ n }) => n)).toEqual([1, 2, 3])
   })
 
   it("a faulted command gives its place free, and its attempt is told to stop", async () => {

@@ -83,7 +83,7 @@ interface Played {
   readonly refused: boolean
 }
 
-/** Each step is made from what the store would hold, not from what is in memory. */
+/** Each step is made from what the store would hold, not from what is in memory. Attempt 0 stands for the last begun. */
 const play = (input: CommandInput, events: readonly CommandEvent[]): readonly Played[] => {
   const note = (
     event: CommandEvent | undefined,
@@ -102,36 +102,35 @@ const play = (input: CommandInput, events: readonly CommandEvent[]): readonly Pl
   let last = note(undefined, "", undefined, begin(machine, { type: "receive", input }))
   return [
     last,
-    ...events.map((event) => {
+    ...events.map((given) => {
       const stored = JSON.parse(JSON.stringify(last.after)) as CommandContext
+      const event = "attempt" in given && given.attempt === 0 ? { ...given, attempt: stored.attempt } : given
       last = note(event, last.to, stored, step(machine, restore(machine, last.to, stored), event))
       return last
     }),
   ]
 }
 
-/** Numbers of attempts are mostly the open one's: 0 stands for it and is filled in while playing. */
+const begins = (authorised: boolean, atMs: number): CommandEvent => ({ type: "begin", atMs, authorised })
+const goesOn = ({ type }: CommandEvent, at: number): boolean => type !== "succeed" && at !== 2
+
+/** Mostly what keeps a command going. */
 const moves = fc.oneof(
-  { weight: 4, arbitrary: fc.constantFrom(...ofAttempt(0)) },
-  { weight: 1, arbitrary: fc.constantFrom(...ofAttempt(1), ...ofAttempt(7)) },
-  { weight: 3, arbitrary: fc.constantFrom<CommandEvent>({ type: "begin", atMs: early, authorised: true }) },
-  {
-    weight: 2,
-    arbitrary: fc.constantFrom<CommandEvent>({ type: "requeue", atMs: early }, { type: "retry", atMs: early }),
-  },
-  { weight: 4, arbitrary: fc.constantFrom(...others) },
+  { weight: 6, arbitrary: fc.constantFrom(...ofAttempt(0).filter(goesOn)) },
+  { weight: 1, arbitrary: fc.constantFrom(...ofAttempt(0), ...ofAttempt(1), ...ofAttempt(7)) },
+  { weight: 5, arbitrary: fc.constantFrom(begins(true, early)) },
+  { weight: 1, arbitrary: fc.constantFrom(begins(false, early), begins(true, late)) },
+  { weight: 4, arbitrary: fc.constantFrom(...others.filter(({ type }) => type === "requeue" || type === "retry")) },
+  { weight: 2, arbitrary: fc.constantFrom(...others.filter(({ type }) => type === "approve")) },
+  { weight: 1, arbitrary: fc.constantFrom(...others) },
 )
+const [alive, rare] = [inputs.slice(0, 3), inputs.slice(3)]
 const lives = fc
-  .tuple(fc.constantFrom(...inputs, plain, plain, plain), fc.array(moves, { maxLength: 30 }))
-  .map(([input, events]) => {
-    const filled: CommandEvent[] = []
-    let attempt = 0
-    for (const event of events) {
-      filled.push("attempt" in event && event.attempt === 0 ? { ...event, attempt } : event)
-      attempt = play(input, filled).at(-1)?.after.attempt ?? 0
-    }
-    return play(input, filled)
-  })
+  .tuple(
+    fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...alive) }, fc.constantFrom(...rare)),
+    fc.array(moves, { maxLength: 30 }),
+  )
+  .map(([input, events]) => play(input, events))
 const holds = (check: (life: readonly Played[]) => void): void => fc.assert(fc.property(lives, check), { numRuns: 400 })
 
 const intentsOf = (life: readonly Played[], type: string): readonly Intent["params"][] =>
@@ -241,6 +240,8 @@ describe("command", () => {
         const ended = before?.open === true && !after.open
         const own = event?.type === "succeed" || event?.type === "fail" || event?.type === "lose"
         expect(has(played, "abort")).toBe(ended && !own)
+        const mayBeOpen = played.to === "working" || played.to === "awaiting-approval"
+        expect(after.open && !mayBeOpen).toBe(false)
       }
     })
   })
@@ -320,6 +321,17 @@ describe("command", () => {
         expect(losses).toBeLessThanOrEqual(bounds.lossesMax)
       }
     })
+  })
+
+  it("C8: at its bound it is failed, or interrupted, and not one attempt earlier or later", () => {
+    const again = (event: CommandEvent) =>
+      play(
+        plain,
+        Array.from({ length: 8 }, () => [begins(true, early), event, { type: "requeue", atMs: early } as const]).flat(),
+      )
+    const [failing, losing] = ["fail", "lose"].map((type) => again(ofAttempt(0).find((each) => each.type === type)!))
+    expect([intentsOf(failing ?? [], "execute").length, failing?.at(-1)?.to]).toEqual([bounds.attemptsMax, "failed"])
+    expect([intentsOf(losing ?? [], "execute").length, losing?.at(-1)?.to]).toEqual([bounds.lossesMax, "interrupted"])
   })
 
   it("C8: the wait before another attempt doubles, with jitter, up to its bound", () => {

@@ -150,6 +150,25 @@ describe("publisher", () => {
     expect([held.signed(), held.states()]).toEqual([1, ["done"]])
   })
 
+  it("U1: nothing is sent before the disk has its signature", async () => {
+    const waiting: (() => void)[] = []
+    let holds = false
+    const beforeSync = (): Promise<void> | undefined =>
+      holds ? new Promise<void>((resolve) => waiting.push(resolve)) : undefined
+    const held = open({ disk: { beforeSync } })
+    const relay = outletTo("wss://a")
+    held.publisher.attach("timmy", relay.outlet)
+    const unwatch = held.engine.watch(() => void (holds = true))
+    await held.owe("a")
+    unwatch()
+    for (let n = 0; n < 20; n++) await new Promise<void>((resolve) => setImmediate(resolve))
+    expect([waiting.length, held.signed(), relay.sent]).toEqual([1, 1, []])
+    holds = false
+    for (const release of waiting) release()
+    await held.quiet()
+    expect(relay.taken.length).toBe(1)
+  })
+
   it("U1: after a restart in the middle the same events go out, and what was done does not", async () => {
     const first = open()
     const before = outletTo("wss://a", ({ content }) => (content.startsWith("counter/a") ? accepted : lost()))
@@ -297,6 +316,20 @@ describe("publisher", () => {
     answers.shift()?.()
     await held.quiet()
     expect(contents(relay.sent).at(-1)).toBe("counter/a 2")
+  })
+
+  it("U3 U4: an answer that comes after the lane began again does not let the next one overtake", async () => {
+    const held = open()
+    const answers: (() => void)[] = []
+    const relay = outletTo("wss://a", () => new Promise<Answer>((resolve) => answers.push(() => resolve(accepted))))
+    held.publisher.attach("timmy", relay.outlet)
+    await held.owe("a", "a", "a")
+    await held.quiet()
+    held.publisher.reconnected("timmy", "wss://a")
+    await held.quiet()
+    for (const answer of answers.splice(0)) answer()
+    await held.quiet()
+    expect(contents(relay.sent)).toEqual(["counter/a 1", "counter/a 1", "counter/a 2"])
   })
 
   it("U4: a relay that is away loses nothing; it begins again at the oldest when it is back", async () => {

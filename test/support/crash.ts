@@ -35,11 +35,14 @@ export interface CrashSite {
   readonly ledger: Ledger
   /** Ids of what strangers asked. */
   readonly strangers: readonly string[]
+  readonly start: () => CliProcess
+  /** By the operator, with further tags if need be; gives its id. */
+  readonly send: (work: Expected["work"], body: string, wizard: string, more?: readonly Tag[]) => Promise<string>
   /** One life: it starts, commands come, and it is killed at a random moment. */
   readonly life: () => Promise<void>
   /**
-   * The last life: it runs until everything has ended, and is told to stop. `interrupted` is answered by `retry`. Final
-   * answers to notes are waited for where they are sure to come.
+   * The last life: it runs until everything has ended, at most `boundMs` from one end to the next, and is told to stop.
+   * `interrupted` is answered by `retry`. Final answers to notes are waited for where they are sure to come.
    */
   readonly lastLife: (boundMs: number, waits?: { readonly forAnswers: boolean }) => Promise<void>
   /** Where a wizard's results are; also those of the home that was lost. */
@@ -117,7 +120,7 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
       if (signal !== "SIGKILL") throw new Error(`it died by itself:\n${running.stdout()}${running.stderr()}`)
     })
     const acting = (async () => {
-      for (let n = 0; n < 4 && alive; n++) {
+      for (let n = 0; n < 3 && alive; n++) {
         await flow.act()
         await sleep(systemClock, chance.next() * 300)
       }
@@ -136,12 +139,24 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
       (!forAnswers || form === "command" || ledger.answers(id, pubkeyOf(wizard)).some(({ kind }) => kind === 1))
     const unended = (): readonly Expected[] => [...flow.expected.values()].filter((one) => !isOver(one))
     const bound = Promise.withResolvers<never>()
-    const cancel = systemClock.after(boundMs, () => {
+    const giveUp = (): void => {
       const rest = unended().map(({ id, wizard, body }) => {
         return `${id} at ${wizard} (${body}): ${ledger.last(id, wizard)?.status ?? "nothing"}`
       })
-      bound.reject(new Error(`not ended in time:\n${rest.join("\n")}\n${running.stdout()}${running.stderr()}`))
-    })
+      bound.reject(new Error(`nothing more ends:\n${rest.join("\n")}\n${running.stdout()}${running.stderr()}`))
+    }
+    let cancel = (): void => {}
+    let least = Number.POSITIVE_INFINITY
+    /** How many have not ended; the bound begins anew with each end. */
+    const left = (): number => {
+      const now = unended().length
+      if (now < least) {
+        least = now
+        cancel()
+        cancel = systemClock.after(boundMs, giveUp)
+      }
+      return now
+    }
     const died = running.exited.then(() => {
       throw new Error(`it died by itself:\n${running.stdout()}${running.stderr()}`)
     })
@@ -152,8 +167,8 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
       })
     const done = (async () => {
       for (;;) {
-        await ledger.until(() => stuck().length > 0 || unended().length === 0)
-        if (unended().length === 0) return
+        await ledger.until(() => left() === 0 || stuck().length > 0)
+        if (left() === 0) return
         for (const { id, command, wizard } of stuck()) {
           retried.add(id)
           await flow.retry(command, wizard)
@@ -176,6 +191,8 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
     expected: flow.expected,
     ledger,
     strangers: flow.strangers,
+    start,
+    send: flow.send,
     life,
     lastLife,
     artifacts: (wizard) => [home, lostHome].map((one) => one.artifacts(wizard)).filter((dir) => existsSync(dir)),
@@ -290,11 +307,16 @@ const openFlow = (options: {
     if (ok !== true) throw new Error(`the relay refused a command: ${String(message)}`)
   }
 
-  const send = async (work: Expected["work"], body: string, name: string): Promise<void> => {
-    const form = work === "retry" || chance.next() < 0.8 ? "command" : "note"
+  const send = async (
+    work: Expected["work"],
+    body: string,
+    name: string,
+    more: readonly Tag[] = [],
+  ): Promise<string> => {
+    const form = work === "retry" || more.length > 0 || chance.next() < 0.8 ? "command" : "note"
     const targets = wizards.filter((wizard) => name === "all" || wizard.name === name)
     // By key, by name, or by both; with a `d` or, as the dispatch protocol has it, without.
-    const tags: Tag[] = form === "note" ? [] : [["t", "dispatch-command"]]
+    const tags: Tag[] = form === "note" ? [] : [["t", "dispatch-command"], ...more]
     if (form === "command" && chance.next() < 0.5) tags.push(...targets.map(({ pubkey }) => ["p", pubkey]))
     if (form === "command" && chance.next() < 0.5) tags.push(["d", chance.hex(8)])
     if (form === "command" && chance.next() < 0.3) tags.push(["priority", pick(["low", "high", "urgent"])])
@@ -305,13 +327,14 @@ const openFlow = (options: {
     await publish(main, event)
     if (chance.next() < 0.2) await publish(second, event)
     if (chance.next() < 0.1) await publish(main, event)
+    return event.id
   }
 
   const anybody = (): string => pick([...wizards.map(({ name }) => name), "all"])
-  const acts: readonly (readonly [number, () => Promise<void>])[] = [
-    [0.45, () => send("task", `task number ${++count}`, anybody())],
+  const acts: readonly (readonly [number, () => Promise<unknown>])[] = [
+    [0.35, () => send("task", `task number ${++count}`, anybody())],
     // Numbered by their id's content alone: two of one second would be one event, and are one command.
-    [0.2, () => send("verb", pick(["status check", "help", "queue"]), anybody())],
+    [0.3, () => send("verb", pick(["status check", "help", "queue"]), anybody())],
     [0.07, () => send("verb", "heartbeat faster", anybody())],
     [
       0.1,
@@ -331,12 +354,14 @@ const openFlow = (options: {
     operator,
     expected,
     strangers,
-    act: async (): Promise<void> => {
+    send,
+    act: async (): Promise<unknown> => {
       let dice = chance.next()
       for (const [share, act] of acts) {
         dice -= share
         if (dice < 0) return act()
       }
+      return undefined
     },
     retry: (command: string, wizard: string) => send("retry", `retry ${command}`, wizard),
   }
