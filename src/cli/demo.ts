@@ -8,7 +8,8 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { keyFile, readKey } from "../identity/keys.ts"
-import { openSignatures, type Signatures } from "../identity/signature-pool.ts"
+import { SignaturePool, type Signatures } from "../identity/signature-pool.ts"
+import { live } from "../runtime/live.ts"
 import { limits } from "../limits.ts"
 import type { Artifact } from "../protocol/artifact.ts"
 import { commandTemplate } from "../protocol/command.ts"
@@ -47,10 +48,7 @@ export const demo = Command.make(
             Effect.sync(() => (keep ? say(`kept: ${folder}`) : rmSync(folder, { recursive: true, force: true }))),
         )
         const home = homeOf(dir)
-        const signatures = yield* Effect.acquireRelease(
-          Effect.promise(() => openSignatures()),
-          (opened) => Effect.promise(opened.close),
-        )
+        const signatures = yield* SignaturePool
         const runtime = yield* openRuntime({
           home,
           roles: roles.map((name) => ({ name })),
@@ -60,10 +58,6 @@ export const demo = Command.make(
           operators: [],
           config: {},
           limits,
-          clock: systemClock,
-          chance: systemChance,
-          socket: webSocket,
-          signatures,
           warn: (message) => say(`! ${message}`),
         })
         print(`relay        ${runtime.relays[0]} is up (signatures: ${signatures.backend})`)
@@ -74,7 +68,7 @@ export const demo = Command.make(
         yield* Effect.promise(runtime.drain)
       }),
     ),
-).pipe(Command.withDescription("see it work: a relay, four wizards, five commands"))
+).pipe(Command.withDescription("see it work: a relay, four wizards, five commands"), Command.provide(live))
 
 interface Played {
   readonly text: string

@@ -2,11 +2,10 @@
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { npubOf, parsePublicKey } from "../identity/keys.ts"
-import { openSignatures } from "../identity/signature-pool.ts"
+import { SignaturePool } from "../identity/signature-pool.ts"
+import { live } from "../runtime/live.ts"
 import { openRuntime, type Runtime } from "../runtime/runtime.ts"
-import { systemChance } from "../services/chance.ts"
 import { systemClock } from "../services/clock.ts"
-import { webSocket } from "../services/socket.ts"
 import { wizardByName } from "../protocol/roster.ts"
 import type { Home } from "../runtime/home.ts"
 import type { WizardHost } from "../runtime/wizard.ts"
@@ -40,10 +39,7 @@ export const start = Command.make(
         const home = homeFrom(flags.home)
         const { config, limits } = configOf(home)
         const relays = flags.relay.length > 0 ? flags.relay : (config.relays ?? [])
-        const signatures = yield* Effect.acquireRelease(
-          Effect.promise(() => openSignatures()),
-          (opened) => Effect.promise(opened.close),
-        )
+        const signatures = yield* SignaturePool
         const runtime = yield* openRuntime({
           home,
           roles: [...new Set(flags.role)].map((name) => ({
@@ -57,10 +53,6 @@ export const start = Command.make(
           operators: flags.operator.map(parsePublicKey),
           config,
           limits,
-          clock: systemClock,
-          chance: systemChance,
-          socket: webSocket,
-          signatures,
           warn: (message) => say(`! ${message}`),
         })
         yield* Effect.acquireRelease(
@@ -70,7 +62,7 @@ export const start = Command.make(
         yield* Effect.raceFirst(runtime.run, untilTold(runtime, limits.drainSecondsMax))
       }),
     ),
-).pipe(Command.withDescription("run one or more wizards"))
+).pipe(Command.withDescription("run one or more wizards"), Command.provide(live))
 
 /**
  * What was done, and what to type next: a wizard's line when it is known how it is, and again when that changes.

@@ -5,7 +5,7 @@
  * S2 A signer signs only its own events, and only ids travel to be signed; a secret goes to each thread once.
  */
 import { availableParallelism } from "node:os"
-import { Redacted } from "effect"
+import { Context, Effect, Layer, Redacted } from "effect"
 import { eventId, isHex64, type NostrEvent } from "../protocol/event.ts"
 import { backendNames } from "./backends.ts"
 import type { SchnorrBackend } from "./backends/backend.ts"
@@ -24,6 +24,17 @@ export interface Signatures {
   readonly signerFor: (secret: Uint8Array | Redacted.Redacted<Uint8Array>) => Signer
   /** What is not answered is rejected with SignaturesLost. */
   readonly close: () => Promise<void>
+}
+
+/** The process's signatures, as a service: one set of threads that verifies and signs. */
+export class SignaturePool extends Context.Service<SignaturePool, Signatures>()("wizardly/identity/SignaturePool") {
+  static readonly layer = Layer.effect(
+    SignaturePool,
+    Effect.acquireRelease(
+      Effect.tryPromise({ try: () => openSignatures(), catch: (error) => error as BackendUnusable }),
+      (opened) => Effect.promise(opened.close),
+    ),
+  )
 }
 
 export interface SignatureOptions {

@@ -2,66 +2,32 @@
  * The runtime, put together: what `runtime start` runs, and what tests run in their own process.
  *
  *   lock ─► store ─► engine ─► relay (embedded) ─► council ─► wizards, each with its relay connections
- *
- * The supervision tree: `runtime` (rest-for-one: the embedded relay, then the council) › `council` (one-for-one: the
- * wizards and the channels) › `wizard/<name>` (rest-for-one: its actor, then its connections).
  */
-import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
-import { join } from "node:path"
-import { Effect, Schema, type Scope } from "effect"
-import { runChannel } from "../../actors/channel.ts"
-import { superviseActor } from "../../actors/bridge.ts"
+import { Effect, type Scope } from "effect"
 import { openAlarms } from "../engine/alarms.ts"
 import { commandKind, commandProjection } from "../engine/commands.ts"
 import { openEngine, type EngineShape } from "../engine/engine.ts"
 import { upgradeActors } from "../engine/upgrade.ts"
-import { executors, isExecutorName } from "../executors/executors.ts"
-import { keyFile, npubOf, readKey, readOrCreateKey } from "../identity/keys.ts"
-import type { Signatures } from "../identity/signature-pool.ts"
-import type { Limits } from "../limits.ts"
-import { parseEvent, type NostrEvent } from "../protocol/event.ts"
-import { isOperator, isName, isWizardClass, wizardByName, type RosterChange } from "../protocol/roster.ts"
+import { isOperator, isName, isWizardClass } from "../protocol/roster.ts"
 import { openPublisher } from "../publish/publisher.ts"
-import { serveRelay, type RelayServer } from "../relay/relay.ts"
-import { classOfName } from "../roles/roles.ts"
-import type { ChanceShape } from "../services/chance.ts"
-import type { ClockShape } from "../services/clock.ts"
-import type { SocketShape } from "../services/socket.ts"
+import { SignaturePool } from "../identity/signature-pool.ts"
+import { serveRelay } from "../relay/relay.ts"
+import { Chance } from "../services/chance.ts"
+import { Clock, type ClockShape } from "../services/clock.ts"
+import { Socket } from "../services/socket.ts"
+import type { Limits } from "../limits.ts"
 import { takeLock } from "../store/lock.ts"
 import { openStore, type StoreShape } from "../store/store.ts"
 import { answers } from "./answers.ts"
-import type { Config } from "./config.ts"
 import { serveControl } from "./control.ts"
-import { makeHome, type Home } from "./home.ts"
+import { makeHome } from "./home.ts"
+import { readIdentities, settleRoster } from "./identities.ts"
+import { StartRefused, type RuntimeOptions } from "./options.ts"
+import { openOutgoing } from "./outgoing.ts"
 import { openRosterKeeper, type RosterKeeper } from "./roster-keeper.ts"
-import { asChild, supervisor, type Child, type SupervisorHandle } from "./supervisor.ts"
+import type { SupervisorTree } from "./supervisor.ts"
+import { treeOf } from "./tree.ts"
 import { openWizard, type WizardHost } from "./wizard.ts"
-
-/** What a person asked for that cannot be; exit code 2. */
-export class StartRefused extends Schema.TaggedError<StartRefused>()("StartRefused", { reason: Schema.String }) {
-  override get message(): string {
-    return this.reason
-  }
-}
-
-export interface RuntimeOptions {
-  readonly home: Home
-  readonly roles: readonly { readonly name: string; readonly class?: string; readonly executor?: string }[]
-  /** Relays of others; none: the embedded one. */
-  readonly relays: readonly string[]
-  readonly relayPort: number
-  /** A council to join: its public key, hex. */
-  readonly council: string | undefined
-  /** People's own public keys, hex. */
-  readonly operators: readonly string[]
-  readonly config: Config
-  readonly limits: Limits
-  readonly clock: ClockShape
-  readonly chance: ChanceShape
-  readonly socket: SocketShape
-  readonly signatures: Signatures
-  readonly warn: (message: string) => void
-}
 
 export interface Runtime {
   readonly wizards: readonly WizardHost[]
@@ -74,7 +40,7 @@ export interface Runtime {
   readonly keepsCouncil: boolean
   readonly operator: () => { readonly pubkey: string; readonly created: boolean } | undefined
   readonly counts: () => Readonly<Record<string, number>>
-  readonly tree: () => ReturnType<SupervisorHandle["tree"]>
+  readonly tree: () => SupervisorTree
   /** Lives as long as the runtime; fails where it cannot go on. */
   readonly run: Effect.Effect<void, unknown>
   /** Takes nothing new and waits for what runs, up to the drain's time. */
@@ -84,9 +50,15 @@ export interface Runtime {
 }
 
 /** Fails, or dies, with errors whose message says what to do; then nothing is left open. */
-export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unknown, Scope.Scope> =>
+export const openRuntime = (
+  options: RuntimeOptions,
+): Effect.Effect<Runtime, unknown, Scope.Scope | Clock | Chance | Socket | SignaturePool> =>
   Effect.gen(function* () {
-    const { home, limits, clock, chance, warn, signatures } = options
+    const { home, limits, warn } = options
+    const clock = yield* Clock
+    const chance = yield* Chance
+    const socket = yield* Socket
+    const signatures = yield* SignaturePool
     const startedMs = clock.nowMs()
     makeHome(home)
     yield* hold(
@@ -97,7 +69,7 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
       () => openStore(home.database),
       (opened) => opened.database.close(),
     )
-    const identities = readIdentities(options, store)
+    const identities = readIdentities(options, store, signatures)
     const rosterOf = (): RosterKeeper => rosters
     const instance = chance.hex(8)
     const projection = commandProjection({
@@ -123,10 +95,19 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
     )
     const { council } = identities
     const embedded = options.relays.length === 0
+    const openRelay = (port: number, onBroken?: (error: Error) => void) =>
+      serveRelay({
+        port,
+        file: home.relayDatabase,
+        verifier: signatures.verifier,
+        clock,
+        limits,
+        ...(onBroken !== undefined && { onBroken }),
+      })
     // Closed here too: a start that fails further down has no tree yet that would do it.
     const first = embedded
       ? yield* Effect.acquireRelease(
-          Effect.tryPromise({ try: () => openRelay(options), catch: (error) => error }),
+          Effect.tryPromise({ try: () => openRelay(options.relayPort), catch: (error) => error }),
           (server) => Effect.promise(server.close),
         )
       : undefined
@@ -149,7 +130,7 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
     )
     const counts = new Map<string, number>()
     const wizards: WizardHost[] = []
-    const outgoing = openOutgoing(options, wizards)
+    const outgoing = openOutgoing({ home, clock, limits, warn, wizards })
     yield* Effect.addFinalizer(() => Effect.sync(outgoing.close))
     for (const { name, className, signer, fresh, executor } of identities.wizards) {
       publisher.open(name, signer, relays)
@@ -170,7 +151,7 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
         signatures,
         clock,
         chance,
-        socket: options.socket,
+        socket,
         limits,
         startedMs,
         warn,
@@ -186,7 +167,15 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
       () => openAlarms({ engine, store, clock, kinds, may }),
       (alarms) => alarms.close(),
     )
-    const tree = treeOf({ options, store, wizards, rosters, first })
+    const tree = treeOf({
+      limits,
+      clock,
+      warn,
+      store,
+      wizards,
+      rosters,
+      relay: first === undefined ? undefined : { first, again: (onBroken) => openRelay(first.port, onBroken) },
+    })
     yield* Effect.promise(() => settleRoster(options, identities, rosters)).pipe(
       Effect.catchDefect((error) => Effect.sync(() => warn((error as Error).message))),
       Effect.forkScoped,
@@ -206,7 +195,7 @@ export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unk
       drain: async () => {
         await Promise.all(wizards.map((wizard) => wizard.drain()))
         await Promise.all(
-          wizards.map((wizard) => farewell(wizard, runtime, () => publisher.backlog(wizard.name), options)),
+          wizards.map((wizard) => farewell(wizard, engine, () => publisher.backlog(wizard.name), clock, limits)),
         )
       },
       working: () => store.attempt.allOpen().length,
@@ -229,9 +218,10 @@ const hold = <A>(open: () => A, close: (opened: A) => void | Promise<void>) =>
 /** What was said last still goes out, where a relay is there to take it. */
 const farewell = (
   wizard: WizardHost,
-  { engine }: Runtime,
+  engine: EngineShape,
   backlog: () => number,
-  { clock, limits }: RuntimeOptions,
+  clock: ClockShape,
+  limits: Pick<Limits, "farewellMsMax">,
 ): Promise<void> =>
   new Promise((resolve) => {
     const look = (): void => {
@@ -248,252 +238,6 @@ const farewell = (
     const unwatch = engine.watch(look)
     look()
   })
-
-const openRelay = (options: RuntimeOptions, onBroken?: (error: Error) => void): Promise<RelayServer> =>
-  serveRelay({
-    port: options.relayPort,
-    file: options.home.relayDatabase,
-    verifier: options.signatures.verifier,
-    clock: options.clock,
-    limits: options.limits,
-    ...(onBroken !== undefined && { onBroken }),
-  })
-
-/** The keys that this start works with. Throws StartRefused and what `identity/keys.ts` throws. */
-const readIdentities = (options: RuntimeOptions, store: StoreShape) => {
-  const { home, signatures, config } = options
-  const pinned = options.council ?? store.setting.get("runtime", "council")
-  const stored = store.setting.get("runtime", "council")
-  if (options.council !== undefined && stored !== undefined && stored !== options.council) {
-    throw new StartRefused({
-      reason: `this home belongs to the council ${npubOf(stored)}: start without --council, or with another --home`,
-    })
-  }
-  const councilFile = keyFile(home.explicit, "council")
-  const kept = pinned === undefined ? readOrCreateKey(councilFile) : readKey(councilFile)
-  const isOurs = kept !== undefined && (pinned === undefined || kept.pubkey === pinned)
-  const council = {
-    pubkey: pinned ?? (kept as { pubkey: string }).pubkey,
-    signer: isOurs ? signatures.signerFor(kept.secret) : undefined,
-    fresh: isOurs && "created" in kept && kept.created === true,
-  }
-  if (council.signer === undefined && options.relays.length === 0 && store.roster.all().length === 0) {
-    throw new StartRefused({
-      reason:
-        "a council whose secret is not here is joined over a relay: add --relay wss://… (the one the council uses)",
-    })
-  }
-  const twice = options.roles.find((role, i) => options.roles.findIndex(({ name }) => name === role.name) < i)
-  if (twice !== undefined) throw new StartRefused({ reason: `${twice.name} is named twice: give each --role once` })
-  const wizards = options.roles.map((role) => {
-    if (!isName(role.name) || role.name === "council" || role.name === "operator" || role.name === "all") {
-      throw new StartRefused({ reason: `"${role.name}" cannot be a wizard's name` })
-    }
-    const configured = config.roles?.[role.name]
-    const className = role.class ?? configured?.class ?? classOfName(role.name)
-    if (className === undefined) {
-      throw new StartRefused({
-        reason: `nobody knows a wizard called ${role.name}: say what it is with --class worker|researcher|implementation|local|tempo|monitor`,
-      })
-    }
-    if (!isWizardClass(className)) throw new StartRefused({ reason: `there is no class "${className}"` })
-    const executorName = role.executor ?? configured?.executor ?? "note"
-    if (!isExecutorName(executorName)) {
-      throw new StartRefused({
-        reason: `there is no executor "${executorName}" (known: ${Object.keys(executors).join(", ")})`,
-      })
-    }
-    const key = readOrCreateKey(keyFile(home.explicit, role.name))
-    return {
-      name: role.name,
-      className,
-      executor: executors[executorName],
-      signer: signatures.signerFor(key.secret),
-      fresh: key.created,
-    }
-  })
-  // A person's own key is admitted by --operator; only without one is a key made here, and only by who founds a council.
-  const operatorFile = keyFile(home.explicit, "operator")
-  const own = readKey(operatorFile)
-  let held: { readonly pubkey: string; readonly created: boolean } | undefined =
-    own === undefined ? undefined : { pubkey: own.pubkey, created: false }
-  const operator = {
-    held: () => held,
-    create: () => (held = readOrCreateKey(operatorFile)),
-  }
-  return { council, wizards, operator, operators: options.operators }
-}
-
-type Identities = ReturnType<typeof readIdentities>
-
-/**
- * Where the council's secret is kept: writes the version that a new role or operator needs (K3 of the keeper).
- */
-const settleRoster = async (
-  options: RuntimeOptions,
-  { council, wizards, operators, operator }: Identities,
-  rosters: RosterKeeper,
-): Promise<void> => {
-  if (council.signer === undefined) return
-  await rosters.read
-  const held = rosters.inForce()
-  const changes: RosterChange[] = []
-  // Somebody must be able to command a council that is founded here.
-  const founders = held === undefined && operators.length === 0 ? [operator.create().pubkey] : operators
-  for (const pubkey of founders) {
-    if (held === undefined || !isOperator(held, pubkey)) changes.push({ type: "add-operator", pubkey, label: "" })
-  }
-  for (const { name, className, signer } of wizards) {
-    const known = held === undefined ? undefined : wizardByName(held, name)
-    if (known === undefined) changes.push({ type: "add-wizard", name, pubkey: signer.pubkey, class: className })
-    else if (known.pubkey !== signer.pubkey) {
-      options.warn(
-        `${name} has another key in the roster (${npubOf(known.pubkey)}): bring that key file back, or choose another name`,
-      )
-    }
-  }
-  const fresh = held === undefined ? options.relays.filter((url) => !isLoopback(url)) : []
-  for (const url of fresh) changes.push({ type: "add-relay", url })
-  if (changes.length > 0) await rosters.amend(changes)
-}
-
-export const isLoopback = (url: string): boolean =>
-  /^wss?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:|\/|$)/i.test(url)
-
-const treeOf = (parts: {
-  readonly options: RuntimeOptions
-  readonly store: StoreShape
-  readonly wizards: readonly WizardHost[]
-  readonly rosters: RosterKeeper
-  readonly first: RelayServer | undefined
-}): SupervisorHandle => {
-  const { options, store, wizards, rosters } = parts
-  const { limits, clock } = options
-  const record = ({ path, reason, atMs }: { path: string; reason: string; atMs: number }): void => {
-    options.warn(`${path} was restarted: ${reason}`)
-    store.database.transaction(() => store.restart.add(atMs, path, reason))
-  }
-  const common = { limits, clock, record }
-  const wizardTrees = wizards.map((wizard) =>
-    asChild(
-      `wizard/${wizard.name}`,
-      supervisor({
-        ...common,
-        name: `runtime/council/wizard/${wizard.name}`,
-        strategy: "rest-for-one",
-        children: wizard.children,
-      }),
-    ),
-  )
-  const council = supervisor({ ...common, name: "runtime/council", strategy: "one-for-one", children: wizardTrees })
-  const channels = new Set<string>()
-  const follow = (): void => {
-    for (const { name, id } of rosters.inForce()?.channels ?? []) {
-      if (channels.has(name)) continue
-      channels.add(name)
-      void Effect.runPromise(council.add(channelChild(name, id, rosters, limits)))
-    }
-  }
-  rosters.watch(follow)
-  follow()
-  const relay: readonly Child[] = parts.first === undefined ? [] : [relayChild(options, parts.first)]
-  return supervisor({
-    ...common,
-    name: "runtime",
-    strategy: "rest-for-one",
-    children: [...relay, asChild("council", council)],
-  })
-}
-
-/** The first life of the embedded relay is the one that was opened at start, so that a busy port is told at once. */
-const relayChild = (options: RuntimeOptions, first: RelayServer): Child => {
-  let next: RelayServer | undefined = first
-  let broken: (error: Error) => void = () => {}
-  return {
-    name: "relay",
-    restart: "permanent",
-    run: Effect.acquireRelease(
-      Effect.tryPromise({
-        try: async () => {
-          const server = next ?? (await openRelay({ ...options, relayPort: first.port }, (error) => broken(error)))
-          next = undefined
-          return server
-        },
-        catch: (error) => error,
-      }),
-      (server) => Effect.promise(server.close),
-    ).pipe(
-      Effect.andThen(Effect.callback<void, Error>((resume) => void (broken = (error) => resume(Effect.fail(error))))),
-    ),
-  }
-}
-
-const channelChild = (name: string, id: string, rosters: RosterKeeper, limits: Limits): Child => ({
-  name: `channel/${name}`,
-  restart: "transient",
-  run: superviseActor(`channel/${name}`, () => {
-    const channel = runChannel({ limits, accepted: () => {}, refused: () => {} })
-    const define = (): void => {
-      const members = rosters.inForce()?.members.filter((member) => member.channel === name) ?? []
-      channel.define(
-        id,
-        members.map(({ pubkey }) => pubkey),
-      )
-    }
-    const unwatch = rosters.watch(define)
-    define()
-    return { actor: channel.actor, close: () => channel.close().finally(unwatch) }
-  }),
-})
-
-/** Sends what a person wrote while there was no relay: one signed event a file, removed when a relay took it. */
-const openOutgoing = (options: RuntimeOptions, wizards: readonly WizardHost[]) => {
-  const { home, clock, limits, warn } = options
-  let busy = false
-  let again = false
-  let closed = false
-  let cancel = (): void => {}
-  const sweep = async (): Promise<void> => {
-    again = true
-    if (busy || closed) return
-    busy = true
-    cancel()
-    while (again && !closed) {
-      again = false
-      await send().catch((error: unknown) => warn(`${home.outgoing} was not sent: ${(error as Error).message}`))
-    }
-    busy = false
-    if (!closed) cancel = clock.after(limits.outgoingSeconds * 1000, () => void sweep(), { unref: true })
-  }
-  const send = async (): Promise<void> => {
-    for (const name of readdirSync(home.outgoing)
-      .filter((file) => file.endsWith(".json"))
-      .sort()) {
-      const file = join(home.outgoing, name)
-      const event = readOutgoing(file)
-      if (event === undefined) {
-        renameSync(file, `${file}.unreadable`)
-        warn(`${file} holds no event; it was set aside as ${name}.unreadable`)
-      } else if ((await Promise.all(wizards.map((wizard) => wizard.send(event)))).includes(true))
-        rmSync(file, { force: true })
-    }
-  }
-  return {
-    nudge: () => void sweep(),
-    close: () => {
-      closed = true
-      cancel()
-    },
-  }
-}
-
-const readOutgoing = (file: string): NostrEvent | undefined => {
-  try {
-    return parseEvent(JSON.parse(readFileSync(file, "utf8")))
-  } catch {
-    return undefined
-  }
-}
 
 const handlersOf = (runtime: Runtime, nudge: () => void): Parameters<typeof serveControl>[1] => {
   const named = (name: string | undefined): readonly WizardHost[] => {

@@ -2,16 +2,14 @@
 import { Effect } from "effect"
 import { commandKind, commandProjection } from "../../src/engine/commands.ts"
 import { openEngine } from "../../src/engine/engine.ts"
-import { openSignatures } from "../../src/identity/signature-pool.ts"
+import { live } from "../../src/runtime/live.ts"
 import { boundsOf } from "../../src/intake/intake.ts"
 import { limits } from "../../src/limits.ts"
 import { withId } from "../../src/protocol/event.ts"
 import { answers } from "../../src/runtime/answers.ts"
 import { homeOf, makeHome } from "../../src/runtime/home.ts"
 import { openRuntime } from "../../src/runtime/runtime.ts"
-import { systemChance } from "../../src/services/chance.ts"
 import { sleep, systemClock } from "../../src/services/clock.ts"
-import { webSocket } from "../../src/services/socket.ts"
 import { openStore } from "../../src/store/store.ts"
 
 const [job = "", dir = "", number = "0"] = process.argv.slice(2)
@@ -88,7 +86,6 @@ const fill = async (): Promise<void> => {
 }
 
 const idle = Effect.gen(function* () {
-  const signatures = yield* Effect.promise(() => openSignatures())
   const runtime = yield* openRuntime({
     home: homeOf(dir),
     roles: Array.from({ length: count }, (_, i) => ({ name: `wizard${i}`, class: "worker", executor: "none" })),
@@ -98,10 +95,6 @@ const idle = Effect.gen(function* () {
     operators: [],
     config: {},
     limits,
-    clock: systemClock,
-    chance: systemChance,
-    socket: webSocket,
-    signatures,
     warn: (message) => void process.stderr.write(`! ${message}\n`),
   })
   yield* Effect.raceFirst(
@@ -117,9 +110,8 @@ const idle = Effect.gen(function* () {
       process.stdout.write(String(process.memoryUsage().rss))
     }),
   )
-  yield* Effect.promise(signatures.close)
 }).pipe(Effect.scoped)
 
 if (job === "fill") await fill()
-else await Effect.runPromise(idle)
+else await Effect.runPromise(idle.pipe(Effect.provide(live)))
 process.exit(0)

@@ -1,0 +1,107 @@
+/**
+ * The supervision tree: `runtime` (rest-for-one: the embedded relay, then the council) › `council` (one-for-one: the
+ * wizards and the channels) › `wizard/<name>` (rest-for-one: its actor, then its connections).
+ */
+import { Effect } from "effect"
+import { superviseActor } from "../../actors/bridge.ts"
+import { runChannel } from "../../actors/channel.ts"
+import type { Limits } from "../limits.ts"
+import type { RelayServer } from "../relay/relay.ts"
+import type { ClockShape } from "../services/clock.ts"
+import type { StoreShape } from "../store/store.ts"
+import type { RosterKeeper } from "./roster-keeper.ts"
+import { asChild, supervisor, type Child, type SupervisorHandle } from "./supervisor.ts"
+import type { WizardHost } from "./wizard.ts"
+
+export interface EmbeddedRelay {
+  /** The one that the start opened, so that a busy port is told at once. */
+  readonly first: RelayServer
+  /** Opens it anew, on the same port. */
+  readonly again: (onBroken: (error: Error) => void) => Promise<RelayServer>
+}
+
+export const treeOf = (parts: {
+  readonly limits: Limits
+  readonly clock: ClockShape
+  readonly warn: (message: string) => void
+  readonly store: StoreShape
+  readonly wizards: readonly WizardHost[]
+  readonly rosters: RosterKeeper
+  readonly relay: EmbeddedRelay | undefined
+}): SupervisorHandle => {
+  const { limits, clock, warn, store, wizards, rosters } = parts
+  const record = ({ path, reason, atMs }: { path: string; reason: string; atMs: number }): void => {
+    warn(`${path} was restarted: ${reason}`)
+    store.database.transaction(() => store.restart.add(atMs, path, reason))
+  }
+  const common = { limits, clock, record }
+  const wizardTrees = wizards.map((wizard) =>
+    asChild(
+      `wizard/${wizard.name}`,
+      supervisor({
+        ...common,
+        name: `runtime/council/wizard/${wizard.name}`,
+        strategy: "rest-for-one",
+        children: wizard.children,
+      }),
+    ),
+  )
+  const council = supervisor({ ...common, name: "runtime/council", strategy: "one-for-one", children: wizardTrees })
+  const channels = new Set<string>()
+  const follow = (): void => {
+    for (const { name, id } of rosters.inForce()?.channels ?? []) {
+      if (channels.has(name)) continue
+      channels.add(name)
+      void Effect.runPromise(council.add(channelChild(name, id, rosters, limits)))
+    }
+  }
+  rosters.watch(follow)
+  follow()
+  const relay: readonly Child[] = parts.relay === undefined ? [] : [relayChild(parts.relay)]
+  return supervisor({
+    ...common,
+    name: "runtime",
+    strategy: "rest-for-one",
+    children: [...relay, asChild("council", council)],
+  })
+}
+
+const relayChild = ({ first, again }: EmbeddedRelay): Child => {
+  let next: RelayServer | undefined = first
+  let broken: (error: Error) => void = () => {}
+  return {
+    name: "relay",
+    restart: "permanent",
+    run: Effect.acquireRelease(
+      Effect.tryPromise({
+        try: async () => {
+          const server = next ?? (await again((error) => broken(error)))
+          next = undefined
+          return server
+        },
+        catch: (error) => error,
+      }),
+      (server) => Effect.promise(server.close),
+    ).pipe(
+      Effect.andThen(Effect.callback<void, Error>((resume) => void (broken = (error) => resume(Effect.fail(error))))),
+    ),
+  }
+}
+
+const channelChild = (name: string, id: string, rosters: RosterKeeper, limits: Limits): Child => ({
+  name: `channel/${name}`,
+  restart: "transient",
+  run: superviseActor(`channel/${name}`, () => {
+    const channel = runChannel({ limits, accepted: () => {}, refused: () => {} })
+    const define = (): void => {
+      const members = rosters.inForce()?.members.filter((member) => member.channel === name) ?? []
+      channel.define(
+        id,
+        members.map(({ pubkey }) => pubkey),
+      )
+    }
+    const unwatch = rosters.watch(define)
+    define()
+    return { actor: channel.actor, close: () => channel.close().finally(unwatch) }
+  }),
+})
