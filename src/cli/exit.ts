@@ -40,8 +40,9 @@ const shown = (text: string): string => text.replaceAll(/[^\P{Cc}\n\t]/gu, "\u{f
 /** The exit code that an error stands for, by what it is. */
 export const codeOf = (error: unknown): number => {
   if (error instanceof Exit) return error.code
-  const { _tag: tag } = Object(error) as { readonly _tag?: unknown }
-  return codes[String(tag)] ?? ExitCode.failed
+  const { _tag, tag } = Object(error) as { readonly _tag?: unknown; readonly tag?: unknown }
+  // What the running process refused counts as what it was there.
+  return codes[String(_tag === "ControlFault" ? tag : _tag)] ?? ExitCode.failed
 }
 
 const codes: Readonly<Record<string, number>> = {

@@ -17,8 +17,11 @@ const claim = Command.make(
           Option.isSome(role) ? { wizard: role.value } : {},
         )
         if (reply === undefined) throw exit("notFound", "no runtime runs on this home: start it, then claim")
+        const { claimed } = reply as { readonly claimed: readonly string[] }
         print(
-          `claimed: ${(reply as { claimed: string[] }).claimed.join(", ")}; stop the other one, or it goes on as well`,
+          claimed.length === 0
+            ? "nothing to claim: no wizard here yields to another instance"
+            : `claimed: ${claimed.join(", ")}; stop the other one, or it goes on as well`,
         )
       },
       catch: (error) => error,

@@ -68,8 +68,8 @@ export interface CommandResult extends Result {
   readonly tookMs?: number
 }
 
-/** The payload of a `publish` effect: an event with its final id. `sig` comes when it is signed. */
-export type Outgoing = UnsignedEvent & { readonly sig?: string }
+/** The payload of a `publish` effect: an event with its final id. Its signature is kept beside it. */
+export type Outgoing = UnsignedEvent
 
 export const commandActor = (id: string, wizard: string): string => `command/${id}/${wizard}`
 
@@ -275,17 +275,19 @@ export const commandProjection = (options: CommandsOptions): Commands => {
 /** The rows of commands under way, so that a step does not read what the step before wrote. Bounded; ended ones go. */
 const openRows = (store: StoreShape, most: number) => {
   const known = new Map<string, CommandRow>()
+  const put = (row: CommandRow, ended: boolean): CommandRow => {
+    known.delete(row.actor)
+    if (ended) return row
+    known.set(row.actor, row)
+    for (const actor of known.keys()) {
+      if (known.size <= most) break
+      known.delete(actor)
+    }
+    return row
+  }
   return {
-    get: (actor: string): CommandRow => known.get(actor) ?? (store.command.get(actor) as CommandRow),
-    put: (row: CommandRow, ended: boolean): void => {
-      known.delete(row.actor)
-      if (ended) return
-      known.set(row.actor, row)
-      for (const actor of known.keys()) {
-        if (known.size <= most) break
-        known.delete(actor)
-      }
-    },
+    get: (actor: string): CommandRow => known.get(actor) ?? put(store.command.get(actor) as CommandRow, false),
+    put,
     forget: (): void => known.clear(),
   }
 }

@@ -116,6 +116,8 @@ export const openEngine = (options: EngineOptions): EngineShape => {
   const idle: (() => void)[] = []
   const failed = Promise.withResolvers<Error>()
 
+  type Written = ReturnType<typeof writeGroup>
+
   const kindOf = (actor: string): ActorKind | undefined => kinds[actor.slice(0, actor.indexOf("/"))]
 
   const load = (actor: string, kind: ActorKind): Held | undefined => {
@@ -282,43 +284,63 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     failed.resolve(error instanceof Error ? error : new Error(String(error)))
   }
 
+  /**
+   * One group is written while the one before it goes to the disk, where enough waits to be worth a group of its own;
+   * with less, more is waited for. Groups are told in their order (E1).
+   */
   const drain = async (): Promise<void> => {
+    let before = Promise.resolve()
     while (mailbox.length > 0) {
+      if (queued < aheadRowsMin) await before
       const group = takeGroup()
       admit()
-      const written = await writeDurably(group)
-      if (written === undefined) continue
-      position = written.last
-      remember(written.fresh)
-      for (const [i, work] of group.entries()) {
-        const result = written.results[i]
-        if (result === undefined || result instanceof Thrown) work.reject(result?.thrown ?? new HostStopped())
-        else work.resolve(result)
+      const written = writeOrRefuse(group)
+      if (written !== undefined) {
+        const told = Promise.all([before, database.sync()]).then(
+          () => tell(group, written),
+          (error: unknown) => refuse(group, error),
+        )
+        await before
+        before = told
       }
-      try {
-        for (const hear of watchers) hear({ steps: written.steps, effects: written.effects })
-      } catch (error) {
-        fail(error)
-      }
+      if (mailbox.length === 0) await before
     }
     running = false
     for (const call of idle.splice(0)) call()
   }
 
-  /** E1. Undefined where nothing of the group was written, and its senders know it. */
-  const writeDurably = async (group: readonly Work[]) => {
+  const writeOrRefuse = (group: readonly Work[]): Written | undefined => {
     try {
       const written = writeAll(group, clock.nowMs())
-      await database.sync()
+      position = written.last
+      remember(written.fresh)
       return written
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      for (const work of group) {
-        for (const { actor } of work.envelopes) cache.delete(actor)
-        work.reject(new NotCommitted({ reason }))
-      }
-      if (!isRoomless(error)) fail(error)
+      refuse(group, error)
       return undefined
+    }
+  }
+
+  /** Nothing of the group counts; its senders know it. */
+  const refuse = (group: readonly Work[], error: unknown): void => {
+    const reason = error instanceof Error ? error.message : String(error)
+    for (const work of group) {
+      for (const { actor } of work.envelopes) cache.delete(actor)
+      work.reject(new NotCommitted({ reason }))
+    }
+    if (!isRoomless(error)) fail(error)
+  }
+
+  const tell = (group: readonly Work[], { results, steps, effects }: Written): void => {
+    for (const [i, work] of group.entries()) {
+      const result = results[i]
+      if (result === undefined || result instanceof Thrown) work.reject(result?.thrown ?? new HostStopped())
+      else work.resolve(result)
+    }
+    try {
+      for (const hear of watchers) hear({ steps, effects })
+    } catch (error) {
+      fail(error)
     }
   }
 
@@ -366,6 +388,9 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     failed: failed.promise,
   }
 }
+
+/** Rows that make it worth to write a group while the one before is on its way to the disk. */
+const aheadRowsMin = 64
 
 /** Without a projection every intent is an effect of its name. */
 const owePlain = (intent: Intent, owe: Stepped["owe"]): void => {

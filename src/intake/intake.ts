@@ -5,7 +5,8 @@
  * N1  Nobody is judged before a roster is in force: nothing is `seen`, nothing is taken up.
  * N2  A stranger's event leaves an entry in `seen` and a count, nothing else.
  * N3  An event, its cursor and what is `seen` are one transaction; what is not committed is read again (P28).
- * N4  A command dated before the relay's floor is passed over for that relay only, unseen (P25).
+ * N4  A command dated before the relay's floor is passed over for that relay only, unseen (P25); so is one dated before
+ *     its author had a right to command: a new right is for what comes, not for what was written before.
  * N5  What our own receipts say has ended is never taken up again; what they say was begun becomes `interrupted`.
  * N6  Nothing is taken up while the wizard may not (`ready`): the batch is read again when it may.
  */
@@ -44,6 +45,8 @@ export interface IntakeOptions {
   readonly clock: ClockShape
   readonly limits: Limits
   readonly roster: () => Roster | undefined
+  /** Unix seconds from which on an author's commands count. */
+  readonly authorFloor: (pubkey: string) => number
   /** A roster version that a relay brought; resolves when it is stored. */
   readonly offerRoster: (event: NostrEvent) => Promise<void>
   /** Whether commands may be taken up. */
@@ -73,7 +76,7 @@ export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { wizar
 }
 
 /** The names of the subscriptions, in the order in which they are read. */
-export const subscriptionNames = ["roster", "own", "commands", "mentions"] as const
+export const subscriptionNames = ["roster", "own", "commands"] as const
 export type SubscriptionName = (typeof subscriptionNames)[number]
 
 export interface Intake {
@@ -134,17 +137,18 @@ export const openIntake = (options: IntakeOptions): Intake => {
     const fresh = [...new Map(batch.events.map((event) => [event.id, event])).values()].filter(isNew)
     const roster = options.roster()
     if (roster === undefined || !options.ready()) throw new NotReady({ wizard })
-    const floor = store.cursor.floor(pubkey, batch.relay) ?? Number.NEGATIVE_INFINITY
+    const relayFloor = store.cursor.floor(pubkey, batch.relay) ?? Number.NEGATIVE_INFINITY
     const envelopes: Envelope[] = []
     const judged: NostrEvent[] = []
     for (const event of fresh) {
-      const envelope = event.created_at < floor ? "before the floor" : envelopeOf(event, roster)
+      const isBelow = event.created_at < Math.max(relayFloor, options.authorFloor(event.pubkey))
+      const envelope = isBelow ? "before the floor" : envelopeOf(event, roster)
       if (typeof envelope !== "string") {
         envelopes.push(envelope)
         continue
       }
       options.count(envelope)
-      if (event.created_at >= floor) judged.push(event)
+      if (!isBelow) judged.push(event)
     }
     const outcomes = await engine.deliverWith(envelopes, (outcomes) => {
       const nowMs = clock.nowMs()

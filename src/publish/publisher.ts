@@ -133,14 +133,11 @@ const openOutbox = (
     const rows = store.outbox.pending("publish", wizard, place, pageRows)
     const last = rows.at(-1)
     if (last === undefined) return false
-    const unsigned = rows.flatMap((row) => {
-      const event = JSON.parse(row.payload) as Outgoing
-      return event.sig === undefined ? [{ row, event }] : []
-    })
+    const unsigned = rows.filter(({ sig }) => sig === null)
     if (unsigned.length > 0) {
-      const signed = await signer.sign(unsigned.map(({ event }) => event))
+      const signed = await signer.sign(unsigned.map(({ payload }) => JSON.parse(payload) as Outgoing))
       await engine.write(() => {
-        for (const [i, { row }] of unsigned.entries()) store.outbox.payload(row.effect, JSON.stringify(signed[i]))
+        for (const [i, { effect }] of unsigned.entries()) store.outbox.sign(effect, (signed[i] as NostrEvent).sig)
       })
     }
     place = last
@@ -235,7 +232,7 @@ const openLane = (
   const send = async (row: OutboxRow, mine: number): Promise<void> => {
     let answer: Answer
     try {
-      answer = await outlet.publish(JSON.parse(row.payload) as NostrEvent)
+      answer = await outlet.publish({ ...(JSON.parse(row.payload) as Outgoing), sig: row.sig } as NostrEvent)
     } catch (error) {
       if (mine !== generation || closed) return
       if (!isLate(error)) {

@@ -21,10 +21,16 @@ const Reply = Schema.Struct({
   v: Schema.Literal(controlVersion),
   ok: Schema.Boolean,
   error: Schema.optionalKey(Schema.String),
+  /** The error's name, by which the exit code is chosen. */
+  tag: Schema.optionalKey(Schema.String),
   result: Schema.optionalKey(Schema.Unknown),
 })
 
-export class ControlFault extends Schema.TaggedError<ControlFault>()("ControlFault", { reason: Schema.String }) {
+export class ControlFault extends Schema.TaggedError<ControlFault>()("ControlFault", {
+  reason: Schema.String,
+  /** What it was in the running process. */
+  tag: Schema.optionalKey(Schema.String),
+}) {
   override get message(): string {
     return this.reason
   }
@@ -74,11 +80,12 @@ const answer = async (handlers: ControlHandlers, line: string): Promise<string> 
     const { verb, args = {} } = Schema.decodeUnknownSync(Request)(JSON.parse(line))
     return JSON.stringify({ v: controlVersion, ok: true, result: (await handlers[verb](args)) ?? null })
   } catch (error) {
-    return refusal((error as Error).message.replaceAll(/\s+/g, " "))
+    const tag = typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : undefined
+    return refusal((error as Error).message.replaceAll(/\s+/g, " "), tag)
   }
 }
 
-const refusal = (error: string): string => JSON.stringify({ v: controlVersion, ok: false, error })
+const refusal = (error: string, tag?: string): string => JSON.stringify({ v: controlVersion, ok: false, error, tag })
 
 /** Asks the running process. Rejects with ControlFault; undefined where none runs. */
 export const askControl = (
@@ -102,7 +109,10 @@ export const askControl = (
       try {
         const reply = Schema.decodeUnknownSync(Reply)(JSON.parse(line))
         if (reply.ok) resolve(reply.result)
-        else reject(new ControlFault({ reason: reply.error ?? "refused" }))
+        else
+          reject(
+            new ControlFault({ reason: reply.error ?? "refused", ...(reply.tag !== undefined && { tag: reply.tag }) }),
+          )
       } catch (error) {
         reject(
           new ControlFault({ reason: `the running process answers in another version: ${(error as Error).message}` }),

@@ -25,6 +25,8 @@ export interface Home {
   readonly database: string
   readonly relayDatabase: string
   readonly config: string
+  /** The council's public key that this home pinned, apart from the database. */
+  readonly pin: string
   readonly control: string
   /** Commands that wait for a relay, one signed event a file. */
   readonly outgoing: string
@@ -44,6 +46,7 @@ export const homeOf = (given: string | undefined, env: NodeJS.ProcessEnv = proce
     database: join(dir, "runtime.db"),
     relayDatabase: join(dir, "relay.db"),
     config: join(dir, "config.json"),
+    pin: join(dir, "council.npub"),
     control: join(dir, "control.sock"),
     outgoing: join(dir, "outgoing"),
     work: join(dir, "work"),

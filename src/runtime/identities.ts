@@ -2,20 +2,30 @@
  * Who is who at a start: the council's key, the wizards' keys, a person's. And, where the council's secret is kept, the
  * roster version that a new wizard or operator needs.
  */
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { executors, isExecutorName } from "../executors/executors.ts"
-import { keyFile, npubOf, readKey, readOrCreateKey } from "../identity/keys.ts"
+import { keyFile, npubOf, parsePublicKey, readKey, readOrCreateKey } from "../identity/keys.ts"
 import type { Signatures } from "../identity/signature-pool.ts"
 import { isName, isOperator, isWizardClass, wizardByName, type RosterChange } from "../protocol/roster.ts"
 import { classOfName } from "../roles/roles.ts"
 import type { StoreShape } from "../store/store.ts"
+import type { Home } from "./home.ts"
 import { StartRefused, type RuntimeOptions } from "./options.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
+
+/** A home that lost its database still knows whom it obeys. */
+const pinnedCouncil = (home: Home): string | undefined =>
+  existsSync(home.pin) ? parsePublicKey(readFileSync(home.pin, "utf8")) : undefined
+
+export const pinCouncil = (home: Home, pubkey: string): void => {
+  if (!existsSync(home.pin)) writeFileSync(home.pin, `${npubOf(pubkey)}\n`, { flush: true })
+}
 
 /** The keys that this start works with. Throws StartRefused and what `identity/keys.ts` throws. */
 export const readIdentities = (options: RuntimeOptions, store: StoreShape, signatures: Signatures) => {
   const { home, config } = options
-  const pinned = options.council ?? store.setting.get("runtime", "council")
-  const stored = store.setting.get("runtime", "council")
+  const stored = store.setting.get("runtime", "council") ?? pinnedCouncil(home)
+  const pinned = options.council ?? stored
   if (options.council !== undefined && stored !== undefined && stored !== options.council) {
     throw new StartRefused({
       reason: `this home belongs to the council ${npubOf(stored)}: start without --council, or with another --home`,

@@ -13,6 +13,7 @@ import { Schema } from "effect"
 import { withId, type NostrEvent } from "../protocol/event.ts"
 import {
   amend,
+  isOperator,
   isRosterFault,
   looksLikeRoster,
   rosterTemplate,
@@ -36,8 +37,8 @@ export interface RosterKeeper {
   readonly inForce: () => Roster | undefined
   /** A verified event that may be a version; resolves when what it changed is stored. */
   readonly offer: (event: NostrEvent) => Promise<void>
-  /** Ids of versions that others name and nobody brought yet. */
-  readonly missing: () => readonly string[]
+  /** When the version arrived here that made this key an operator (unix milliseconds); 0 where it is none. */
+  readonly operatorSinceMs: (pubkey: string) => number
   /** All versions that are held, in order. */
   readonly versions: () => readonly NostrEvent[]
   /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused (K3). */
@@ -63,7 +64,6 @@ export const openRosterKeeper = (options: {
 }): RosterKeeper => {
   const { council, signer, engine, store, clock, warn } = options
   const watchers = new Set<(roster: Roster) => void>()
-  const missing = new Set<string>()
   const unread = new Set(options.fresh ? [] : options.relays)
   const read = Promise.withResolvers<void>()
   /** Versions that wait for the one before; bounded as the chain's own list is. */
@@ -72,6 +72,7 @@ export const openRosterKeeper = (options: {
   let chain: RosterChain = stored.reduce((held, event) => offer(held, event).chain, emptyChain(council))
   let tail: Promise<unknown> = Promise.resolve()
   const isRead = (): boolean => unread.size === 0 || (unread.size < options.relays.length && chain.held.length > 0)
+  let since = operatorsSince(store, chain)
   const tellRead = (): void => void (isRead() && read.resolve())
   tellRead()
 
@@ -89,10 +90,9 @@ export const openRosterKeeper = (options: {
       })
     }
     chain = offered.chain
+    if (gained.length > 0) since = operatorsSince(store, chain)
     const pending = new Set(chain.pending.map(({ id }) => id))
     for (const id of waiting.keys()) if (!pending.has(id)) waiting.delete(id)
-    for (const id of [offered.missing, offered.dropped]) if (id !== undefined) missing.add(id)
-    for (const { id } of [...chain.held, ...chain.pending]) missing.delete(id)
     tellRead()
     const now = rosterInForce(chain)
     if (gained.length > 0 && now !== undefined) for (const hear of watchers) hear(now)
@@ -109,7 +109,7 @@ export const openRosterKeeper = (options: {
     council,
     inForce: () => rosterInForce(chain),
     offer: (event) => inTurn(() => take(event)),
-    missing: () => [...missing],
+    operatorSinceMs: (pubkey) => since.get(pubkey) ?? 0,
     versions: () => store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent),
     amend: (changes) =>
       inTurn(async () => {
@@ -142,4 +142,15 @@ export const openRosterKeeper = (options: {
       return () => void watchers.delete(hear)
     },
   }
+}
+
+/** Of each operator in force, when the version arrived from which on it is one without a gap. */
+const operatorsSince = (store: StoreShape, chain: RosterChain): ReadonlyMap<string, number> => {
+  const arrived = new Map(store.roster.all().map(({ id, at_ms }) => [id, at_ms]))
+  let since = new Map<string, number>()
+  for (const roster of chain.held) {
+    const keys = roster.operators.map(({ pubkey }) => pubkey).filter((pubkey) => isOperator(roster, pubkey))
+    since = new Map(keys.map((pubkey) => [pubkey, since.get(pubkey) ?? arrived.get(roster.id) ?? 0]))
+  }
+  return since
 }

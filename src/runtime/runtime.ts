@@ -21,7 +21,7 @@ import { openStore, type StoreShape } from "../store/store.ts"
 import { answers } from "./answers.ts"
 import { serveControl } from "./control.ts"
 import { makeHome } from "./home.ts"
-import { readIdentities, settleRoster } from "./identities.ts"
+import { pinCouncil, readIdentities, settleRoster } from "./identities.ts"
 import { StartRefused, type RuntimeOptions } from "./options.ts"
 import { openOutgoing } from "./outgoing.ts"
 import { openRosterKeeper, type RosterKeeper } from "./roster-keeper.ts"
@@ -123,6 +123,7 @@ export const openRuntime = (
       warn,
     })
     yield* Effect.promise(() => engine.write(() => store.setting.put("runtime", "council", council.pubkey)))
+    pinCouncil(home, council.pubkey)
     yield* Effect.promise(() => engine.write(() => store.setting.put("runtime", "relays", JSON.stringify(relays))))
     const publisher = yield* hold(
       () => openPublisher({ engine, store, clock, limits, warn }),
@@ -145,7 +146,7 @@ export const openRuntime = (
         instance,
         engine,
         store,
-        counts: projection.counts,
+        commands: projection,
         publisher,
         rosters,
         signatures,
@@ -259,8 +260,9 @@ const handlersOf = (runtime: Runtime, nudge: () => void): Parameters<typeof serv
       restarts: runtime.store.restart.recent(20),
     }),
     claim: ({ wizard }) => {
-      for (const host of named(wizard)) host.claim()
-      return { claimed: named(wizard).map(({ name }) => name) }
+      const waiting = named(wizard).filter((host) => ["listening", "standby"].includes(host.status().state))
+      for (const host of waiting) host.claim()
+      return { claimed: waiting.map(({ name }) => name) }
     },
     admit: async ({ name = "", pubkey = "", class: className = "" }) => {
       if (!isName(name) || !isWizardClass(className))

@@ -18,8 +18,7 @@ export interface VerbContext {
   readonly store: StoreShape
   readonly counts: Counts
   readonly limits: Limits
-  /** The wizard's state, and what does its work. */
-  readonly state: () => string
+  /** What does its work, for a person. */
   readonly executor: string
   readonly nowMs: () => number
   readonly startedMs: number

@@ -10,18 +10,16 @@ import type { Batch, Subscription } from "../../actors/subscription.ts"
 import { runWizard, type WizardActor, type WizardReport } from "../../actors/wizard.ts"
 import { superviseActor } from "../../actors/bridge.ts"
 import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
-import type { Commit, Counts } from "../engine/commands.ts"
+import type { Commands } from "../engine/commands.ts"
 import { HostStopped } from "../engine/command-host.ts"
 import { NotCommitted } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
-import { runAttempt } from "../executors/attempt.ts"
 import type { Executor } from "../executors/executor.ts"
 import type { Signatures } from "../identity/signature-pool.ts"
 import type { Signer } from "../identity/signer.ts"
-import { openIntake, type SubscriptionName } from "../intake/intake.ts"
+import { openIntake } from "../intake/intake.ts"
 import type { Limits } from "../limits.ts"
 import { withId, type NostrEvent } from "../protocol/event.ts"
-import { Kind } from "../protocol/kinds.ts"
 import { profileTemplate } from "../protocol/profile.ts"
 import { standing, wizardByKey } from "../protocol/roster.ts"
 import type { Publisher } from "../publish/publisher.ts"
@@ -32,6 +30,8 @@ import type { CommandRow, StoreShape } from "../store/store.ts"
 import type { Home } from "./home.ts"
 import { openHeartbeats, type Heartbeats } from "./heartbeat.ts"
 import { openPump } from "./pump.ts"
+import { fixFloors, subscriptionsOf } from "./reading.ts"
+import { runTask } from "./task.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
 import type { Child } from "./supervisor.ts"
 import { isPaused, performVerb } from "./verbs.ts"
@@ -49,7 +49,7 @@ export interface WizardHostOptions {
   readonly instance: string
   readonly engine: EngineShape
   readonly store: StoreShape
-  readonly counts: Counts
+  readonly commands: Pick<Commands, "counts" | "row">
   readonly publisher: Publisher
   readonly rosters: RosterKeeper
   readonly signatures: Signatures
@@ -100,7 +100,8 @@ export const openWizard = Effect.fnUntraced(function* (options: WizardHostOption
 })
 
 const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost => {
-  const { name, signer, engine, store, counts, clock, limits, rosters, publisher, executor, warn } = options
+  const { name, signer, engine, store, clock, limits, rosters, publisher, executor, warn } = options
+  const { counts, row } = options.commands
   const { pubkey } = signer
   const connections = new Map<string, RelayConnection>()
   const unread = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set(["roster", "own"])]))
@@ -130,12 +131,11 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost 
           store,
           counts,
           limits,
-          state,
           executor: executorLine(executor),
           nowMs: clock.nowMs,
           startedMs: options.startedMs,
         })
-      : runTask(options, artifacts, row, attempt)
+      : runTask({ executor, artifacts, clock }, row, attempt)
   const worker: Worker = openWorker({
     wizard: name,
     engine,
@@ -143,6 +143,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost 
     clock,
     chance: options.chance,
     limits,
+    row,
     perform,
     warn,
   })
@@ -176,6 +177,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost 
     clock,
     limits,
     roster: rosters.inForce,
+    authorFloor: (author) => Math.floor(rosters.operatorSinceMs(author) / 1000) - limits.firstReadSecondsMax,
     offerRoster: rosters.offer,
     ready: () => open,
     heard: ({ createdAt, interval, state: theirs, instance }, stored) => {
@@ -236,7 +238,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost 
       try {
         await intake.importOwn()
         await worker.recover()
-        await fixFloors(options)
+        await fixFloors({ pubkey, relays: options.relays, engine, store, clock, limits })
         return
       } catch (error) {
         if (error instanceof HostStopped) return
@@ -397,86 +399,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost 
   }
 }
 
-/** The first reading of commands looks back only so far, for good: history is not a queue. */
-const fixFloors = ({ engine, store, relays, signer, clock, limits }: WizardHostOptions): Promise<void> =>
-  engine.write(() => {
-    for (const url of relays) store.cursor.setFloor(signer.pubkey, url, nowSeconds(clock) - limits.firstReadSecondsMax)
-  })
-
-const runTask = (options: WizardHostOptions, artifacts: Artifacts, row: CommandRow, attempt: number) => {
-  const begun = options.clock.nowMs()
-  return runAttempt({
-    executor: options.executor,
-    artifacts,
-    report: () => {},
-    task: {
-      command: row.id,
-      wizard: row.wizard,
-      trace: row.trace,
-      attempt,
-      body: row.body,
-      author: row.author,
-      createdAt: row.created_at,
-      priority: (["low", "normal", "high", "urgent"] as const)[row.priority] ?? "normal",
-      ...(row.deadline_ms !== null && { deadlineMs: row.deadline_ms }),
-    },
-  }).pipe(
-    Effect.map(({ text, artifact }) => ({
-      text,
-      tookMs: options.clock.nowMs() - begun,
-      ...(artifact !== undefined && { artifact: artifact satisfies Commit }),
-    })),
-  )
-}
-
 const executorLine = (executor: Executor): string =>
   executor.name === "note" ? "note; no model attached" : executor.name
-
-/** What is asked of a relay, in the order in which it is read. */
-const subscriptionsOf = (options: {
-  readonly url: string
-  readonly pubkey: string
-  readonly store: StoreShape
-  readonly clock: ClockShape
-  readonly limits: Limits
-  readonly rosters: RosterKeeper
-  readonly open: () => boolean
-}): readonly Subscription[] => {
-  const { url, pubkey, store, clock, limits, rosters } = options
-  const since = (subscription: SubscriptionName, firstMs: () => number) => (): number => {
-    const cursor = store.cursor.get(pubkey, url, subscription)
-    if (cursor === undefined) return firstMs()
-    const quick = clock.nowMs() - cursor < limits.lookBackSecondsQuick * 1000
-    const lookBack = quick ? limits.lookBackSecondsQuick : limits.lookBackSecondsMax
-    return Math.min(cursor, clock.nowMs()) - lookBack * 1000
-  }
-  const ownMs = (): number => clock.nowMs() - (limits.commandAgeSecondsMax + 2 * 24 * 3600) * 1000
-  const read: Subscription[] = [
-    { name: "roster", filters: [{ kinds: [Kind.record], authors: [rosters.council] }], sinceMs: () => undefined },
-    {
-      name: "own",
-      filters: [{ kinds: [Kind.note, Kind.record, Kind.artifact], authors: [pubkey] }],
-      sinceMs: since("own", ownMs),
-    },
-  ]
-  const roster = rosters.inForce()
-  if (roster === undefined || !options.open()) return read
-  const authors = roster.operators
-    .map((operator) => operator.pubkey)
-    .filter((key) => standing(roster, key) === "operator")
-  const floorMs = (): number => (store.cursor.floor(pubkey, url) ?? nowSeconds(clock)) * 1000
-  return [
-    ...read,
-    {
-      name: "commands",
-      filters: [
-        { kinds: [Kind.command, Kind.note], authors },
-        { kinds: [Kind.command, Kind.note], "#p": [pubkey] },
-      ],
-      sinceMs: since("commands", floorMs),
-    },
-  ]
-}
 
 /** Work whose author lost the right to it ends. */
 const withdraw = async (

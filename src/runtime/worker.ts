@@ -24,6 +24,8 @@ export interface WorkerOptions {
   readonly clock: ClockShape
   readonly chance: ChanceShape
   readonly limits: Pick<Limits, "attemptSecondsMax" | "retryMsMin">
+  /** A command that there is. */
+  readonly row: (actor: string) => CommandRow
   /** The work of a row, whatever kind it is. */
   readonly perform: (row: CommandRow, attempt: number) => Effect.Effect<CommandResult, ExecutorFailed>
   readonly warn: (message: string) => void
@@ -55,6 +57,8 @@ interface Running {
 export const openWorker = (options: WorkerOptions): Worker => {
   const { wizard, engine, store, clock, chance, limits, warn } = options
   const running = new Set<Running>()
+  /** The latest attempt of each command; it waits for the one before it. */
+  const last = new Map<string, Running>()
   // Read here, where nothing of ours is begun yet.
   const left = leftBehind(store, wizard)
 
@@ -68,20 +72,24 @@ export const openWorker = (options: WorkerOptions): Worker => {
   })
 
   const run = (actor: string, attempt: number, effect: string): void => {
-    const row = store.command.get(actor) as CommandRow
-    const before = [...running].filter((one) => one.actor === actor).map(({ fiber }) => Fiber.await(fiber))
+    const row = options.row(actor)
     const work = Effect.suspend(() => options.perform(row, attempt))
-    const fiber = Effect.runFork(Effect.all(before, { discard: true }).pipe(Effect.andThen(work)))
+    const before = last.get(actor)
+    const fiber = Effect.runFork(before === undefined ? work : Fiber.await(before.fiber).pipe(Effect.andThen(work)))
     const held: Running = { actor, attempt, effect, fiber, stopped: undefined, over: Promise.resolve() }
     running.add(held)
-    held.over = finish(held).finally(() => running.delete(held))
+    last.set(actor, held)
+    held.over = finish(held).finally(() => {
+      running.delete(held)
+      if (last.get(actor) === held) last.delete(actor)
+    })
   }
 
   const finish = async (held: Running): Promise<void> => {
     const { actor, attempt, effect, fiber } = held
     const late = (): void => void stop(held, { type: "late" })
     const cancel = clock.after(limits.attemptSecondsMax * 1000, late, { unref: true })
-    const exit = await Effect.runPromise(Fiber.await(fiber))
+    const exit = await new Promise<Exit.Exit<CommandResult, ExecutorFailed>>((resolve) => fiber.addObserver(resolve))
     cancel()
     const event = eventOf(exit, held, chance.next(), limits.attemptSecondsMax)
     // Aborted: whoever did it has said so to the engine already.

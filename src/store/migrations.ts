@@ -58,6 +58,15 @@ export const migrations: readonly string[] = [
   CREATE INDEX outbox_pending ON outbox (kind, owner, position, idx) WHERE state = 'pending';
   CREATE INDEX outbox_dead ON outbox (position) WHERE state = 'dead';
 
+  -- Signatures of outgoing events, apart from the wide rows that they sign, so that signing writes few pages.
+  CREATE TABLE signature (
+    actor INTEGER NOT NULL,
+    seq   INTEGER NOT NULL,
+    idx   INTEGER NOT NULL,
+    sig   TEXT NOT NULL,
+    PRIMARY KEY (actor, seq, idx)
+  ) STRICT, WITHOUT ROWID;
+
   -- One outgoing event at one relay: written when it was answered.
   CREATE TABLE delivery (
     actor INTEGER NOT NULL,

@@ -45,6 +45,8 @@ export interface OutboxRow {
   readonly event_id: string | null
   readonly state: "pending" | "done" | "dead"
   readonly error: string | null
+  /** Of the event that it publishes; null where that is not signed yet, or where it publishes none. */
+  readonly sig: string | null
 }
 
 /** A place in the outbox's order. */
@@ -104,15 +106,15 @@ export interface DeliveryRow {
   readonly error: string | null
 }
 
-/** Columns of a row with its actor's name for its number. */
-const named = (table: string, columns: string): string =>
-  `SELECT a.name AS actor, ${columns} FROM ${table} t JOIN actor a ON a.key = t.actor`
+/** Columns of a row with its actor's name for its number. A sub-select, which is several times faster than a join here. */
+const nameOf = "(SELECT name FROM actor WHERE key = t.actor)"
+const named = (table: string, columns: string): string => `SELECT ${nameOf} AS actor, ${columns} FROM ${table} t`
 
 const journalRow = named("journal", "position, seq, machine, version, cause, at_ms, event, state, refused")
 const snapshotRow = named("snapshot", "machine, version, seq, state, context, done, fault")
 const outboxRow = named(
   "outbox",
-  "a.name || '/' || seq || '/' || idx AS effect, position, kind, owner, payload, event_id, state, error",
+  `${nameOf} || '/' || seq || '/' || idx AS effect, position, kind, owner, payload, event_id, state, error, (SELECT sig FROM signature s WHERE s.actor = t.actor AND s.seq = t.seq AND s.idx = t.idx) AS sig`,
 )
 const timerRow = named("timer", "t.name AS name, due_ms, effect")
 const commandRow = named(
@@ -224,7 +226,7 @@ const make = (opened: Database, writes: boolean) => {
     },
 
     outbox: {
-      add: (row: Omit<OutboxRow, "state" | "error">): void => {
+      add: (row: Omit<OutboxRow, "state" | "error" | "sig">): void => {
         const [, seq, idx] = placeOf(row.effect)
         run(
           "INSERT INTO outbox (actor, seq, idx, position, kind, owner, payload, event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -256,8 +258,9 @@ const make = (opened: Database, writes: boolean) => {
           kind,
           owner,
         )?.n ?? 0,
-      payload: (effect: string, payload: string): void =>
-        void run("UPDATE outbox SET payload = ? WHERE actor = ? AND seq = ? AND idx = ?", payload, ...placeOf(effect)),
+      /** Keeps the signature of an outgoing event; the first one stays. */
+      sign: (effect: string, sig: string): void =>
+        void run("INSERT OR IGNORE INTO signature (actor, seq, idx, sig) VALUES (?, ?, ?, ?)", ...placeOf(effect), sig),
       done: (effect: string): void =>
         void run("UPDATE outbox SET state = 'done' WHERE actor = ? AND seq = ? AND idx = ?", ...placeOf(effect)),
       dead: (effect: string, error: string): void =>
@@ -391,13 +394,13 @@ const make = (opened: Database, writes: boolean) => {
       /** By the id of the event, or the beginning of one, at every wizard that it is for. */
       byId: (prefix: string): CommandRow[] =>
         all(
-          `${commandRow} WHERE a.name >= 'command/' || @prefix AND a.name < 'command/' || @prefix || 'g' ORDER BY arrived`,
+          `${commandRow} WHERE t.actor IN (SELECT key FROM actor WHERE name >= 'command/' || @prefix AND name < 'command/' || @prefix || 'g') ORDER BY arrived`,
           { prefix },
         ),
       /** The root command and what descends from it. */
       byTrace: (trace: string): CommandRow[] =>
         all(
-          `${commandRow} WHERE (a.name >= 'command/' || @trace || '/' AND a.name < 'command/' || @trace || '0') OR (trace = @trace AND trace <> id) ORDER BY arrived`,
+          `${commandRow} WHERE t.actor IN (SELECT key FROM actor WHERE name >= 'command/' || @trace || '/' AND name < 'command/' || @trace || '0') OR (trace = @trace AND trace <> id) ORDER BY arrived`,
           { trace },
         ),
       countByState: (): { state: string; n: number }[] =>

@@ -36,6 +36,8 @@ export interface Council {
   readonly commands: (count: number) => Promise<readonly NostrEvent[]>
   /** Resolves when that many commands have ended and nothing that was owed is unsigned. */
   readonly settled: (count: number) => Promise<void>
+  /** Transactions so far. */
+  readonly groups: () => number
   readonly close: () => Promise<void>
 }
 
@@ -106,6 +108,7 @@ export const openCouncil = async (options: {
     chance: systemChance,
     limits,
     warn,
+    row: projection.row,
     perform: (row, attempt): Effect.Effect<CommandResult, ExecutorFailed> =>
       runAttempt({
         executor,
@@ -143,6 +146,7 @@ export const openCouncil = async (options: {
     clock,
     limits,
     roster: () => roster,
+    authorFloor: () => 0,
     offerRoster: async () => {},
     ready: () => true,
     heard: () => {},
@@ -150,9 +154,11 @@ export const openCouncil = async (options: {
     count: () => {},
   })
   let ended = 0
+  let groups = 0
   let owed = 0
   const watchers = new Set<() => void>()
   const unwatch = engine.watch(({ steps, effects }) => {
+    groups += 1
     for (const effect of effects) if (effect.kind === "publish") owed += 1
     for (const step of steps) if (step.done) ended += 1
     pump.tasks()
@@ -193,6 +199,7 @@ export const openCouncil = async (options: {
         }
         watchers.add(look)
       }),
+    groups: () => groups,
     close: async () => {
       unwatch()
       worker.close()

@@ -16,7 +16,8 @@ import { withId } from "../../src/protocol/event.ts"
 /** What one command costs: events verified, events signed. */
 const verifiedEach = 1
 const signedEach = 5
-const concurrent = 256
+const concurrent = 512
+const connections = 3
 
 export const engine = async (args: readonly string[]): Promise<void> => {
   const { values } = parseArgs({
@@ -34,7 +35,7 @@ export const engine = async (args: readonly string[]): Promise<void> => {
   const ceiling = 1 / (1 / signatures + 1 / sqlite)
   const print = (line: string): void => void process.stdout.write(`${line}\n`)
   print(`${count} commands, signatures by ${council.signatures.backend}`)
-  print(`end to end                ${figure(done)} commands/s`)
+  print(`end to end                ${figure(done)} commands/s (${council.groups()} transactions)`)
   print(
     `signatures alone          ${figure(signatures)} commands/s (${verifiedEach} verified, ${signedEach} signed each)`,
   )
@@ -59,7 +60,14 @@ const run = async (council: Council, count: number): Promise<number> => {
   const before = council.store.journal.last()
   const began = performance.now()
   const settled = council.settled(count)
-  for (let at = 0; at < events.length; at += 256) await council.take(events.slice(at, at + 256))
+  const batches = Array.from({ length: Math.ceil(count / 256) }, (_, i) => events.slice(i * 256, (i + 1) * 256))
+  // As from a few connections: each hands over its next batch when the one before is durable.
+  const feed = batches.values()
+  await Promise.all(
+    Array.from({ length: connections }, async () => {
+      for (const batch of feed) await council.take(batch)
+    }),
+  )
   await settled
   const seconds = (performance.now() - began) / 1000
   if (council.store.journal.last() - before < count * 3) throw new Error("fewer steps than three a command")
@@ -80,7 +88,7 @@ const signaturesAlone = async (council: Council, count: number): Promise<number>
   return count / ((performance.now() - began) / 1000)
 }
 
-const tables = ["actor", "journal", "snapshot", "outbox", "command", "attempt"]
+const tables = ["actor", "journal", "snapshot", "outbox", "signature", "command", "attempt"]
 
 /** The rows that the run left, written once more into an empty database, in groups as large; nothing is computed. */
 const sqliteAlone = async (council: Council): Promise<{ readonly perSecond: number; readonly rows: number }> => {

@@ -26,6 +26,7 @@ interface Room {
   readonly counted: string[]
   readonly heard: { readonly instance: string; readonly stored: boolean }[]
   readonly offered: string[]
+  readonly authorFloors: Map<string, number>
   /** What the next transactions do: a true at the front is a disk without room. */
   readonly failing: boolean[]
   roster: Roster | undefined
@@ -69,6 +70,7 @@ const openRoom = (given: Partial<Limits> = {}): Room => {
     clock,
     limits,
     roster: () => room.roster,
+    authorFloor: (author) => room.authorFloors.get(author) ?? 0,
     offerRoster: async ({ id }) => void room.offered.push(id),
     ready: () => room.ready,
     heard: ({ instance }, stored) => void room.heard.push({ instance, stored }),
@@ -80,6 +82,7 @@ const openRoom = (given: Partial<Limits> = {}): Room => {
     engine,
     clock,
     intake,
+    authorFloors: new Map(),
     counted: [],
     heard: [],
     offered: [],
@@ -342,6 +345,18 @@ describe("the floor", () => {
       { numRuns: 60 },
     )
   })
+
+  it("N4 P25 P29: what an operator wrote before the right to command came is passed over, unseen, at every relay", () =>
+    inRoom(async (room) => {
+      const before = task(1, { createdAt: nowSeconds - 50 })
+      const after = task(2, { createdAt: nowSeconds - 40 })
+      room.authorFloors.set(before.pubkey, nowSeconds - 45)
+      await room.intake.take(commands([after, before], { relay: relayA }))
+      await room.intake.take(commands([before], { relay: relayB }))
+      expect(taken(room)).toEqual([after.id])
+      expect(room.store.seen.has(before.id, "timmy")).toBe(false)
+      expect(room.counted).toEqual(["before the floor", "before the floor"])
+    }))
 })
 
 describe("what our own receipts tell", () => {

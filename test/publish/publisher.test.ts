@@ -133,7 +133,7 @@ describe("publisher", () => {
     const stored: unknown[] = []
     const one = outletTo("wss://a", ({ id }) => {
       const row = reader.outbox.of("counter/a").find(({ event_id }) => event_id === id)
-      stored.push(JSON.parse(row?.payload ?? "null"))
+      stored.push({ ...(JSON.parse(row?.payload ?? "null") as NostrEvent), sig: row?.sig ?? "" })
       return accepted
     })
     const two = outletTo("wss://b", (_event, nth) => (nth < 3 ? refused("rate-limited: slowly") : accepted))

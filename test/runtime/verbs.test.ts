@@ -44,7 +44,6 @@ beforeEach(() => {
     store,
     counts: projection.counts,
     limits,
-    state: () => "idle",
     executor: "note; no model attached",
     nowMs: clock.nowMs,
     startedMs: clock.nowMs(),

@@ -17,7 +17,7 @@ import { limits } from "../../src/limits.ts"
 import { openWorker, type Worker } from "../../src/runtime/worker.ts"
 import { seededChance } from "../../src/services/chance.ts"
 import { virtualClock, type VirtualClock } from "../../src/services/clock.ts"
-import { openStore, outboxStart, type StoreShape } from "../../src/store/store.ts"
+import { openStore, outboxStart, type CommandRow, type StoreShape } from "../../src/store/store.ts"
 import { keys, write } from "../intake/council.ts"
 
 /** One attempt as the worker performs it: it goes on until the test says how it ends. */
@@ -90,6 +90,7 @@ const begin = (over: StoreShape = store): Life => {
     chance: seededChance(1),
     limits,
     warn: (message) => void warnings.push(message),
+    row: (actor) => store.command.get(actor) as CommandRow,
     perform: ({ actor }, attempt) => {
       const one: Performed = { actor, attempt, end: Deferred.makeUnsafe(), over: false, interrupted: false }
       performed.push(one)

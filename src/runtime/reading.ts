@@ -1,0 +1,70 @@
+/** What a wizard asks of a relay: the subscriptions in the order in which they are read, and from when on. */
+import type { Subscription } from "../../actors/subscription.ts"
+import type { EngineShape } from "../engine/engine.ts"
+import type { SubscriptionName } from "../intake/intake.ts"
+import type { Limits } from "../limits.ts"
+import { Kind } from "../protocol/kinds.ts"
+import { standing } from "../protocol/roster.ts"
+import { nowSeconds, type ClockShape } from "../services/clock.ts"
+import type { StoreShape } from "../store/store.ts"
+import type { RosterKeeper } from "./roster-keeper.ts"
+
+/** The first reading of commands looks back only so far, for good: history is not a queue. */
+export const fixFloors = (options: {
+  readonly pubkey: string
+  readonly relays: readonly string[]
+  readonly engine: EngineShape
+  readonly store: StoreShape
+  readonly clock: ClockShape
+  readonly limits: Pick<Limits, "firstReadSecondsMax">
+}): Promise<void> =>
+  options.engine.write(() => {
+    const floor = nowSeconds(options.clock) - options.limits.firstReadSecondsMax
+    for (const url of options.relays) options.store.cursor.setFloor(options.pubkey, url, floor)
+  })
+
+/** What is asked of a relay, in the order in which it is read. */
+export const subscriptionsOf = (options: {
+  readonly url: string
+  readonly pubkey: string
+  readonly store: StoreShape
+  readonly clock: ClockShape
+  readonly limits: Limits
+  readonly rosters: RosterKeeper
+  readonly open: () => boolean
+}): readonly Subscription[] => {
+  const { url, pubkey, store, clock, limits, rosters } = options
+  const since = (subscription: SubscriptionName, firstMs: () => number) => (): number => {
+    const cursor = store.cursor.get(pubkey, url, subscription)
+    if (cursor === undefined) return firstMs()
+    const quick = clock.nowMs() - cursor < limits.lookBackSecondsQuick * 1000
+    const lookBack = quick ? limits.lookBackSecondsQuick : limits.lookBackSecondsMax
+    return Math.min(cursor, clock.nowMs()) - lookBack * 1000
+  }
+  const ownMs = (): number => clock.nowMs() - (limits.commandAgeSecondsMax + 2 * 24 * 3600) * 1000
+  const read: Subscription[] = [
+    { name: "roster", filters: [{ kinds: [Kind.record], authors: [rosters.council] }], sinceMs: () => undefined },
+    {
+      name: "own",
+      filters: [{ kinds: [Kind.note, Kind.record, Kind.artifact], authors: [pubkey] }],
+      sinceMs: since("own", ownMs),
+    },
+  ]
+  const roster = rosters.inForce()
+  if (roster === undefined || !options.open()) return read
+  const authors = roster.operators
+    .map((operator) => operator.pubkey)
+    .filter((key) => standing(roster, key) === "operator")
+  const floorMs = (): number => (store.cursor.floor(pubkey, url) ?? nowSeconds(clock)) * 1000
+  return [
+    ...read,
+    {
+      name: "commands",
+      filters: [
+        { kinds: [Kind.command, Kind.note], authors },
+        { kinds: [Kind.command, Kind.note], "#p": [pubkey] },
+      ],
+      sinceMs: since("commands", floorMs),
+    },
+  ]
+}
