@@ -80,8 +80,8 @@ const answer = async (handlers: ControlHandlers, line: string): Promise<string> 
     const { verb, args = {} } = Schema.decodeUnknownSync(Request)(JSON.parse(line))
     return JSON.stringify({ v: controlVersion, ok: true, result: (await handlers[verb](args)) ?? null })
   } catch (error) {
-    const tag = typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : undefined
-    return refusal((error as Error).message.replaceAll(/\s+/g, " "), tag)
+    const { _tag: tag, message } = error as Error & { readonly _tag?: string }
+    return refusal(message.replaceAll(/\s+/g, " "), tag)
   }
 }
 
