@@ -547,6 +547,9 @@ export class Store extends Context.Service<Store, StoreShape>()("wizardly/store/
 /** The last part of actor/sequence/index. */
 const indexOf = (effect: string): number => (effect === "" ? -1 : Number(effect.slice(effect.lastIndexOf("/") + 1)))
 
+/** Over a database that is open already. */
+export const storeOver = (database: Database): StoreShape => make(database, true)
+
 /** Opens (and brings up to date) the runtime's database. Throws DatabaseTooNew, DatabaseBroken. */
 export const openStore = (file: string, options: { readonly readonly?: boolean } = {}): StoreShape =>
   make(openDatabase({ file, migrations, ...options }), options.readonly !== true)

@@ -22,14 +22,16 @@ import { openPump } from "../../src/runtime/pump.ts"
 import { openWorker } from "../../src/runtime/worker.ts"
 import { systemChance } from "../../src/services/chance.ts"
 import { systemClock } from "../../src/services/clock.ts"
-import { openStore } from "../../src/store/store.ts"
+import { migrations } from "../../src/store/migrations.ts"
+import { openDatabase, type Database, type Statement } from "../../src/store/sqlite.ts"
+import { storeOver, type StoreShape } from "../../src/store/store.ts"
 
 export const secretOf = (n: number): Uint8Array => new Uint8Array(32).fill(n)
 
 export interface Council {
   readonly dir: string
   readonly signatures: Signatures
-  readonly store: ReturnType<typeof openStore>
+  readonly store: StoreShape
   readonly engine: ReturnType<typeof openEngine>
   readonly take: (events: readonly NostrEvent[]) => Promise<void>
   /** Signed commands for the wizard, dated now. */
@@ -38,13 +40,42 @@ export interface Council {
   readonly settled: (count: number) => Promise<void>
   /** Transactions so far. */
   readonly groups: () => number
+  /** Every statement that wrote, with its values, by transaction. */
+  readonly written: Write[][]
   readonly close: () => Promise<void>
+}
+
+export type Write = readonly [sql: string, values: readonly unknown[]]
+
+/** Keeps what is written, so that it can be written once more alone. */
+const recorded = (database: Database, written: Write[][]): Database => {
+  const statements = new Map<string, Statement>()
+  const recording = (sql: string): Statement => {
+    const statement = database.statement(sql)
+    return Object.assign(Object.create(statement) as Statement, {
+      get: (...values: unknown[]) => statement.get(...values),
+      all: (...values: unknown[]) => statement.all(...values),
+      run: (...values: unknown[]) => {
+        written.at(-1)?.push([sql, values])
+        return statement.run(...values)
+      },
+    })
+  }
+  return {
+    ...database,
+    statement: (sql) => statements.get(sql) ?? (statements.set(sql, recording(sql)).get(sql) as Statement),
+    transaction: (body) => {
+      written.push([])
+      return database.transaction(body)
+    },
+  }
 }
 
 export const openCouncil = async (options: {
   readonly executor: ExecutorName
   readonly concurrent: number
 }): Promise<Council> => {
+  const written: Write[][] = []
   const dir = mkdtempSync(join(tmpdir(), "wizardly-bench-"))
   const limits: Limits = { ...defaults, concurrentAttemptsMax: options.concurrent, queueRowsMax: 1_000_000 }
   const signatures = await openSignatures()
@@ -61,7 +92,7 @@ export const openCouncil = async (options: {
     relays: [],
     revoked: [],
   }
-  const store = openStore(join(dir, "runtime.db"))
+  const store = storeOver(recorded(openDatabase({ file: join(dir, "runtime.db"), migrations }), written))
   const clock = systemClock
   const warn = (message: string): void => void process.stderr.write(`! ${message}\n`)
   const projection = commandProjection({
@@ -200,6 +231,7 @@ export const openCouncil = async (options: {
         watchers.add(look)
       }),
     groups: () => groups,
+    written,
     close: async () => {
       unwatch()
       worker.close()
