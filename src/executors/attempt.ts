@@ -36,23 +36,37 @@ export interface Attempt {
   readonly executor: Executor
   /** Its folder is given by the attempt. */
   readonly task: Omit<Task, "folder">
-  readonly artifacts: Artifacts
+  /** May be left out for executors that need no clone. */
+  readonly artifacts: Artifacts | undefined
   readonly report: (progress: Progress) => void
 }
 
 /** Fails with what a person may read, and whether another attempt could help; never otherwise. */
-export const runAttempt = (attempt: Attempt): Effect.Effect<AttemptResult, ExecutorFailed> =>
-  attempt.executor.needsClone
-    ? withClone(attempt).pipe(
-        Effect.catchTags({ Unverified: final, GitMissing: final, GitFailed: again, FolderFailed: again }),
-      )
-    : run(attempt, attempt.task).pipe(Effect.map(({ text, cost }) => (cost === undefined ? { text } : { text, cost })))
+export const runAttempt = (attempt: Attempt): Effect.Effect<AttemptResult, ExecutorFailed> => {
+  const { executor, artifacts } = attempt
+  if (!executor.needsClone)
+    return run(attempt, attempt.task).pipe(
+      Effect.map(({ text, cost }) => (cost === undefined ? { text } : { text, cost })),
+    )
+  if (artifacts === undefined)
+    return Effect.die(new Error(`${executor.name} needs a clone, and there are no artifacts`))
+  return withClone({ ...attempt, artifacts }).pipe(
+    Effect.catchTags({ Unverified: final, GitMissing: final, GitFailed: again, FolderFailed: again }),
+  )
+}
 
-const final = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "final", reason: error.message }))
-const again = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "retryable", reason: error.message }))
+const final = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "final", reason: toldOf(error) }))
+const again = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "retryable", reason: toldOf(error) }))
+
+/** A reason is published: of a path only its end is anybody's business. */
+const toldOf = (error: ArtifactFault): string => error.message.replaceAll(/(?:\/[^\s/'":]+)+\/([^\s/'":]*)/g, "…/$1")
+
+interface CloneAttempt extends Attempt {
+  readonly artifacts: Artifacts
+}
 
 const withClone = Effect.fnUntraced(function* (
-  attempt: Attempt,
+  attempt: CloneAttempt,
 ): Effect.fn.Return<AttemptResult, ExecutorFailed | ArtifactFault> {
   const { artifacts, task } = attempt
   const found = yield* artifacts.findClaim(task)
@@ -80,7 +94,7 @@ const run = (attempt: Attempt, task: Task): Effect.Effect<Outcome, ExecutorFaile
 
 /** A3. */
 const resultOf = Effect.fnUntraced(function* (
-  attempt: Attempt,
+  attempt: CloneAttempt,
   clone: Clone,
   outcome: Outcome,
 ): Effect.fn.Return<AttemptResult, ArtifactFault> {
@@ -106,7 +120,7 @@ const resultOf = Effect.fnUntraced(function* (
 
 /** A1. */
 const recovered = Effect.fnUntraced(function* (
-  attempt: Attempt,
+  attempt: CloneAttempt,
   commit: string,
 ): Effect.fn.Return<AttemptResult, ArtifactFault> {
   const { artifacts } = attempt
@@ -115,7 +129,7 @@ const recovered = Effect.fnUntraced(function* (
   return { text, artifact: yield* integrated(attempt, description) }
 })
 
-const integrated = (attempt: Attempt, description: Description): Effect.Effect<AttemptArtifact, ArtifactFault> =>
+const integrated = (attempt: CloneAttempt, description: Description): Effect.Effect<AttemptArtifact, ArtifactFault> =>
   attempt.artifacts.integrate(description.commit).pipe(
     Effect.map((integration) => ({
       ...description,

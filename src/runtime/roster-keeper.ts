@@ -41,6 +41,8 @@ export interface RosterKeeper {
   readonly operatorSinceMs: (pubkey: string) => number
   /** All versions that are held, in order. */
   readonly versions: () => readonly NostrEvent[]
+  /** Ids of the versions that a relay is known to hold, or is being given. */
+  readonly given: (url: string) => Set<string>
   /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused (K3). */
   readonly amend: (changes: readonly RosterChange[]) => Promise<Roster>
   /** Resolves when the relays have given what K3 asks for. */
@@ -64,6 +66,7 @@ export const openRosterKeeper = (options: {
 }): RosterKeeper => {
   const { council, signer, engine, store, clock, warn } = options
   const watchers = new Set<(roster: Roster) => void>()
+  const given = new Map<string, Set<string>>()
   const unread = new Set(options.fresh ? [] : options.relays)
   const read = Promise.withResolvers<void>()
   /** Versions that wait for the one before; bounded as the chain's own list is. */
@@ -111,6 +114,7 @@ export const openRosterKeeper = (options: {
     offer: (event) => inTurn(() => take(event)),
     operatorSinceMs: (pubkey) => since.get(pubkey) ?? 0,
     versions: () => store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent),
+    given: (url) => given.get(url) ?? (given.set(url, new Set()).get(url) as Set<string>),
     amend: (changes) =>
       inTurn(async () => {
         if (signer === undefined) {

@@ -8,7 +8,7 @@ import type { ClockShape } from "../services/clock.ts"
 import type { CommandRow } from "../store/store.ts"
 
 export const runTask = (
-  options: { readonly executor: Executor; readonly artifacts: Artifacts; readonly clock: ClockShape },
+  options: { readonly executor: Executor; readonly artifacts: Artifacts | undefined; readonly clock: ClockShape },
   row: CommandRow,
   attempt: number,
 ): Effect.Effect<CommandResult, ExecutorFailed> => {

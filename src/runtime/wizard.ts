@@ -88,25 +88,19 @@ export interface WizardHost {
 /** Fails where the artifacts folder cannot be used. */
 export const openWizard = Effect.fnUntraced(function* (options: WizardHostOptions) {
   const { name, home, clock, chance } = options
-  const artifacts = yield* openArtifacts({
-    wizard: name,
-    dir: home.artifacts(name),
-    clones: `${home.work}/${name}`,
-    clock,
-    chance,
-  })
-  yield* artifacts.sweep
+  const artifacts = options.executor.needsClone
+    ? yield* openArtifacts({ wizard: name, dir: home.artifacts(name), clones: `${home.work}/${name}`, clock, chance })
+    : undefined
+  if (artifacts !== undefined) yield* artifacts.sweep
   return assemble(options, artifacts)
 })
 
-const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost => {
+const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined): WizardHost => {
   const { name, signer, engine, store, clock, limits, rosters, publisher, executor, warn } = options
   const { counts, row } = options.commands
   const { pubkey } = signer
   const connections = new Map<string, RelayConnection>()
   const unread = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set(["roster", "own"])]))
-  /** Roster versions that a relay is known to hold. */
-  const given = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set()]))
   const watchers = new Set<() => void>()
   const others = new Set<string>()
   let actor: WizardActor | undefined
@@ -302,7 +296,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost 
     })
     unwritten = false
     if (batch.subscription !== "roster") return
-    for (const { id } of batch.events) given.get(url)?.add(id)
+    for (const { id } of batch.events) rosters.given(url).add(id)
     // A cursor is given only with everything that the relay holds.
     if (batch.cursorMs !== undefined) rosters.heardRelay(url)
   }
@@ -321,10 +315,13 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts): WizardHost 
 
   /** K2 of the roster keeper: a relay that lacks a version gets it. */
   const giveRosters = async (connection: RelayConnection, url: string): Promise<void> => {
+    const given = rosters.given(url)
     for (const event of rosters.versions()) {
-      if (given.get(url)?.has(event.id)) continue
+      if (given.has(event.id)) continue
+      // Marked before it is answered, so that a thousand wizards of one home do not all send it.
+      given.add(event.id)
       const answer = await connection.publish(event).catch(() => undefined)
-      if (answer?.accepted === true) given.get(url)?.add(event.id)
+      if (answer?.accepted !== true) given.delete(event.id)
     }
   }
 

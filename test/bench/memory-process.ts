@@ -12,7 +12,7 @@ import { openRuntime } from "../../src/runtime/runtime.ts"
 import { sleep, systemClock } from "../../src/services/clock.ts"
 import { openStore } from "../../src/store/store.ts"
 
-const [job = "", dir = "", number = "0"] = process.argv.slice(2)
+const [job = "", dir = "", number = "0", relay] = process.argv.slice(2)
 const count = Number(number)
 
 const fill = async (): Promise<void> => {
@@ -89,7 +89,7 @@ const idle = Effect.gen(function* () {
   const runtime = yield* openRuntime({
     home: homeOf(dir),
     roles: Array.from({ length: count }, (_, i) => ({ name: `wizard${i}`, class: "worker", executor: "none" })),
-    relays: [],
+    relays: relay === undefined ? [] : [relay],
     relayPort: 0,
     council: undefined,
     operators: [],
