@@ -1,7 +1,8 @@
 /**
  * AUTH with one relay (NIP-42): keeps the challenge in force, signs for it, and hears whether that was taken.
  *
- * RA1 AUTH is sent only where the relay demanded it; a challenge alone is only kept.
+ * RA1 AUTH is sent only where the relay demanded it; a challenge alone is only kept. A demand is over with the AUTH
+ *     that was taken: another challenge then waits for another demand.
  * RA2 Each challenge is answered once. One that is replaced while we sign is not answered.
  * RA3 A signer or a relay that does not answer within `okMsMax` counts as a refusal.
  */
@@ -51,8 +52,9 @@ export const createAuth = (deps: AuthDeps): Auth => {
     disarm()
     asking = false
     awaited = undefined
-    if (reason !== undefined) deps.refused(reason)
-    else deps.authenticated()
+    if (reason !== undefined) return deps.refused(reason)
+    demanded = false
+    deps.authenticated()
   }
   const sign = async (text: string): Promise<void> => {
     const tags = [

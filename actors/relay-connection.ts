@@ -43,7 +43,10 @@ export interface RelayConnectionDeps {
   readonly subscriptions: () => readonly Subscription[]
   /** Resolves when the batch is durable. Rejects if it was not committed: that subscription is read again later. */
   readonly take: (batch: Batch) => Promise<void>
-  /** The stored events of a subscription are over and taken, or were refused, or did not end in time. */
+  /**
+   * The stored events of a subscription are over and taken, or were refused, or did not end in time. Where they come
+   * after all, it is called again.
+   */
   readonly read: (subscription: string) => void
   readonly changed: (report: RelayReport) => void
 }
@@ -77,8 +80,16 @@ export interface RelayConnection {
   readonly actor: AnyActor
   /** Resolves with the relay's word; rejects with `Undelivered` where there is none. */
   readonly publish: (event: NostrEvent) => Promise<Delivery>
-  /** The list of subscriptions changed (a roster version): what was refused is asked for again too. */
+  /**
+   * The list of subscriptions changed (a roster version): what was refused is asked for again too. What is in the list
+   * unchanged is not read again.
+   */
   readonly resubscribe: () => void
+  /**
+   * Reads that subscription again from its `sinceMs()`, also from the middle of a reading; `read` tells its end. Its
+   * live events go on coming. Nothing to do where it is not being read now: the next reading starts there anyway.
+   */
+  readonly reread: (subscription: string) => void
   readonly status: () => RelayReport
   /** The machine was asleep, or the network is back: no backoff, and a look whether the socket still lives. */
   readonly wake: () => void
@@ -168,11 +179,12 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
   })
 
   const receive = (text: string): void => {
-    const frame = Buffer.byteLength(text) > limits.eventBytesMax + frameBytes ? undefined : readFrame(text)
-    if (frame === undefined || !handle(frame)) ignored++
+    const bytes = Buffer.byteLength(text)
+    const frame = bytes > limits.eventBytesMax + frameBytes ? undefined : readFrame(text)
+    if (frame === undefined || !handle(frame, bytes)) ignored++
   }
-  const handle = (frame: Frame): boolean => {
-    if (frame.type === "EVENT") return reading.event(frame.request, frame.event)
+  const handle = (frame: Frame, bytes: number): boolean => {
+    if (frame.type === "EVENT") return reading.event(frame.request, frame.event, bytes)
     if (frame.type === "EOSE") reading.ended(frame.request, frame.hints.includes("finish"))
     else if (frame.type === "CLOSED") reading.refused(frame.request, frame.message)
     else if (frame.type === "AUTH") auth.challenge(frame.challenge)
@@ -246,6 +258,7 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
       reading.revive()
       tell({ type: "resubscribe" })
     },
+    reread: reading.reread,
     status: report,
     wake: () => {
       if (state === "backing-off") tell({ type: "retry" })

@@ -1,5 +1,7 @@
 /** What a relay says to its client (NIP-01, 42, 67), from text to a frame. Owns no state; what is no frame is undefined. */
 
+export { refusalOf, type Refusal } from "../src/protocol/refusal.ts"
+
 export type Frame =
   | { readonly type: "EVENT"; readonly request: string; readonly event: unknown }
   | { readonly type: "EOSE"; readonly request: string; readonly hints: readonly unknown[] }
@@ -20,24 +22,6 @@ export const readFrame = (text: string): Frame | undefined => {
   if (type === "AUTH") return { type, challenge: first }
   if (type === "NOTICE") return { type, message: first }
   return undefined
-}
-
-/** What a refusal asks of us (NIP-01's machine-readable prefixes). strfry writes `ERROR: ` before some of them. */
-export type Refusal = "auth" | "never" | "duplicate" | "later"
-
-export const refusalOf = (message: string): Refusal => {
-  const prefix = /^\s*(?:ERROR:\s*)?([a-z-]+):/i.exec(message)?.[1]?.toLowerCase()
-  return (prefix !== undefined && refusals[prefix]) || "later"
-}
-
-/** An unknown prefix is tolerated: it is tried again, with backoff. */
-const refusals: Readonly<Record<string, Refusal>> = {
-  "auth-required": "auth",
-  restricted: "never",
-  blocked: "never",
-  invalid: "never",
-  unsupported: "never",
-  duplicate: "duplicate",
 }
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "")

@@ -6,8 +6,8 @@
  * RI1 Only an event whose id and signature are good is handed on, counted for a page, or moves a cursor.
  * RI2 A batch that was not taken moves no cursor, nor does anything of its subscription that came after it: the
  *     subscription is read again (P28).
- * RI3 Events that wait or are being worked on number at most `intakeRowsMax` plus what one read of the socket brings;
- *     above it the socket is paused, under half of it read again.
+ * RI3 Events that wait or are being worked on number at most `intakeRowsMax`, and hold at most `intakeBytesMax`, plus
+ *     what one read of the socket brings; above either the socket is paused, under half of both read again.
  */
 import type { Limits } from "../src/limits.ts"
 import type { NostrEvent } from "../src/protocol/event.ts"
@@ -32,7 +32,7 @@ export interface IntakeDeps {
   readonly url: string
   readonly verifier: VerifierShape
   readonly clock: ClockShape
-  readonly limits: Pick<Limits, "intakeRowsMax">
+  readonly limits: Pick<Limits, "intakeRowsMax" | "intakeBytesMax">
   readonly take: (batch: Batch) => Promise<void>
   /** Pauses and resumes the socket. */
   readonly throttle: (full: boolean) => void
@@ -42,7 +42,8 @@ export interface IntakeDeps {
 }
 
 export interface Intake {
-  readonly push: (request: Request, event: NostrEvent, stored: boolean) => void
+  /** `bytes` is what the event takes on the socket. */
+  readonly push: (request: Request, event: NostrEvent, stored: boolean, bytes: number) => void
   /** Calls when everything that was pushed before is taken or set aside. */
   readonly mark: (then: () => Promise<void> | void) => void
   readonly full: () => boolean
@@ -56,6 +57,7 @@ interface Arrival {
   readonly request: Request
   readonly event: NostrEvent
   readonly stored: boolean
+  readonly bytes: number
   readonly atMs: number
 }
 type Item = Arrival | { readonly taken: () => Promise<void> | void }
@@ -63,13 +65,16 @@ type Item = Arrival | { readonly taken: () => Promise<void> | void }
 export const createIntake = (deps: IntakeDeps): Intake => {
   let queue: Item[] = []
   let underWay = 0
+  /** Of what waits and what is under way. */
+  let bytes = 0
   let full = false
   let taken = 0
   let running: Promise<void> | undefined
 
   const throttle = (): void => {
-    const rows = queue.length + underWay
-    const next = full ? rows >= deps.limits.intakeRowsMax / 2 : rows >= deps.limits.intakeRowsMax
+    const { intakeRowsMax, intakeBytesMax } = deps.limits
+    const load = Math.max((queue.length + underWay) / intakeRowsMax, bytes / intakeBytesMax)
+    const next = load >= (full ? 0.5 : 1)
     if (next === full) return
     full = next
     deps.throttle(full)
@@ -120,6 +125,7 @@ export const createIntake = (deps: IntakeDeps): Intake => {
       const last = items.at(-1)
       if (last !== undefined && "taken" in last) await last.taken()
       underWay = 0
+      for (const item of items) bytes -= bytesOf(item)
       throttle()
     }
     running = undefined
@@ -127,15 +133,18 @@ export const createIntake = (deps: IntakeDeps): Intake => {
 
   const add = (item: Item): void => {
     queue.push(item)
+    bytes += bytesOf(item)
     throttle()
     running ??= run().catch(deps.crash)
   }
 
   return {
-    push: (request, event, stored) => add({ request, event, stored, atMs: deps.clock.nowMs() }),
+    push: (request, event, stored, bytes) => add({ request, event, stored, bytes, atMs: deps.clock.nowMs() }),
     mark: (taken) => add({ taken }),
     full: () => full,
     taken: () => taken,
     idle: () => running ?? Promise.resolve(),
   }
 }
+
+const bytesOf = (item: Item): number => ("event" in item ? item.bytes : 0)

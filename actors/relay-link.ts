@@ -42,7 +42,7 @@ export const createLink = (
     readonly url: string
     readonly socket: SocketShape
     readonly clock: ClockShape
-    readonly limits: Pick<Limits, "frameBytesMax" | "connectMsMax" | "pingSeconds" | "pongMsMax">
+    readonly limits: Pick<Limits, "frameInBytesMax" | "connectMsMax" | "pingSeconds" | "pongMsMax">
   },
   handlers: LinkHandlers,
 ): Link => {
@@ -127,7 +127,7 @@ export const createLink = (
             call.closed.resolve()
           },
         },
-        limits,
+        { frameBytesMax: limits.frameInBytesMax, connectMsMax: limits.connectMsMax },
       )
     },
     send: (frame) => current?.connection?.send(JSON.stringify(frame)),

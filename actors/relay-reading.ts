@@ -9,11 +9,15 @@
  *                 │└────► overdue ─► live      no EOSE in time: the next lane's turn; a late EOSE still counts
  *                 ├────► stopped       the relay said never: until AUTH, another roster, or `suspendSeconds`
  *                 └────► pausing ─► waiting    CLOSED for now, or not committed: read again from the cursor
+ *   asking, overdue, live ─► waiting   read again on demand
  *
  * RR1 The next lane is asked for only after the former's stored events are taken, or it is refused or overdue.
  * RR2 A subscription's cursor moves only while all its lanes are live: first to the time at which its first REQ was
  *     sent, then with what comes in.
- * RR3 `read` is called once for each reading of a subscription, when none of its lanes is waiting or asking.
+ * RR3 `read` is called once for each reading of a subscription, when none of its lanes is waiting or asking. Where it was
+ *     called although a lane was refused or overdue, it is called again when that lane is read after all.
+ * RR4 A lane that is read again on demand stays live by its former REQ until the new one is sent, and what it is reading
+ *     then ends nothing.
  */
 import type { ChanceShape } from "../src/services/chance.ts"
 import type { ClockShape } from "../src/services/clock.ts"
@@ -30,7 +34,13 @@ export interface ReadingDeps {
   readonly chance: ChanceShape
   readonly limits: Pick<
     Limits,
-    "pageRowsMax" | "historyWaitSecondsMax" | "reconnectMsMin" | "reconnectMsMax" | "suspendSeconds"
+    | "pageRowsMax"
+    | "historyWaitSecondsMax"
+    | "reconnectMsMin"
+    | "reconnectMsMax"
+    | "retryMsMin"
+    | "uncommittedMsMax"
+    | "suspendSeconds"
   >
   readonly intake: Intake
   readonly subscriptions: () => readonly Subscription[]
@@ -52,8 +62,10 @@ export interface Reading {
   readonly proceed: () => void
   /** What the relay refused for good may be asked for again. */
   readonly revive: () => void
-  /** False: no such request, or not an event that it asked for. */
-  readonly event: (request: string, event: unknown) => boolean
+  /** That subscription is to be read again from its cursor. What waits or pauses will be anyway. */
+  readonly reread: (subscription: string) => void
+  /** False: no such request, or not an event that it asked for. `bytes` is what it takes on the socket. */
+  readonly event: (request: string, event: unknown, bytes: number) => boolean
   readonly ended: (request: string, finished: boolean) => void
   readonly refused: (request: string, message: string) => void
   /** The relay wants AUTH and does not say for what. */
@@ -80,6 +92,8 @@ interface Lane {
   source: Subscription
   state: LaneState
   tries: number
+  /** `read` was called without what this lane has still to read. */
+  owing: boolean
   paging: Paging | undefined
   sentMs: number
   /** The live request, and the one for the page. */
@@ -152,7 +166,10 @@ export const createReading = (deps: ReadingDeps): Reading => {
     lane.state = "asking"
     lane.sentMs = now
     lane.paging = beginPaging(lane.filter, since)
+    const former = lane.asked
+    lane.asked = []
     ask(lane)
+    for (const asked of former) drop(asked, true)
   }
 
   const ask = (lane: Lane): void => {
@@ -172,6 +189,7 @@ export const createReading = (deps: ReadingDeps): Reading => {
   const settle = (name: string): void => {
     if (reported.has(name) || !lanesOf(name).every(({ state }) => settled.has(state))) return
     reported.add(name)
+    for (const lane of lanesOf(name)) lane.owing = lane.state !== "live"
     deps.read(name)
   }
 
@@ -195,6 +213,7 @@ export const createReading = (deps: ReadingDeps): Reading => {
     lane.paging = undefined
     lane.state = "live"
     lane.tries = 0
+    if (lane.owing) reported.delete(lane.source.name)
     await complete(lane.source.name)
     advance()
   }
@@ -213,10 +232,11 @@ export const createReading = (deps: ReadingDeps): Reading => {
     settle(name)
   }
 
-  /** Read again from the cursor, later. Full jitter, as for a connection. */
+  /** Read again from the cursor, later. Full jitter, as for a connection; what we could not keep is no relay's fault. */
   const pause = (lane: Lane, state: "pausing" | "uncommitted"): void => {
     leave(lane, state)
-    const { reconnectMsMin: least, reconnectMsMax: most } = deps.limits
+    const { reconnectMsMin, reconnectMsMax, retryMsMin, uncommittedMsMax } = deps.limits
+    const [least, most] = state === "uncommitted" ? [retryMsMin, uncommittedMsMax] : [reconnectMsMin, reconnectMsMax]
     const ceiling = Math.min(most, least * 2 ** Math.min(++lane.tries, 52))
     wakeAfter(lane, least + deps.chance.next() * Math.max(0, ceiling - least))
   }
@@ -240,6 +260,7 @@ export const createReading = (deps: ReadingDeps): Reading => {
       if (lane.asked.length === 0) continue
       for (const asked of lane.asked) asked.dead = true
       pause(lane, "uncommitted")
+      reported.delete(name)
     }
     advance()
   }
@@ -266,7 +287,7 @@ export const createReading = (deps: ReadingDeps): Reading => {
         const key = `${source.name} ${JSON.stringify(filter)}`
         const lane = held.get(key)
         if (lane === undefined) reported.delete(source.name)
-        const nothing = { tries: 0, paging: undefined, sentMs: 0, asked: [], disarm: () => {} }
+        const nothing = { tries: 0, owing: false, paging: undefined, sentMs: 0, asked: [], disarm: () => {} }
         wanted.set(key, lane ?? { key, filter, source, state: "waiting", ...nothing })
         if (lane !== undefined) lane.source = source
         held.delete(key)
@@ -287,13 +308,25 @@ export const createReading = (deps: ReadingDeps): Reading => {
         lane.state = "waiting"
       }
     },
-    event: (id, value) => {
+    reread: (name) => {
+      const being = lanesOf(name).filter(({ state }) => state === "asking" || state === "overdue" || state === "live")
+      if (being.length === 0) return
+      for (const lane of being) {
+        lane.disarm()
+        for (const page of lane.asked.slice(1)) drop(page, true)
+        lane.paging = undefined
+        lane.state = "waiting"
+      }
+      reported.delete(name)
+      deps.again()
+    },
+    event: (id, value, bytes) => {
       const asked = requests.get(id)
       if (asked === undefined) return false
       if (!asked.ended) asked.received++
       const event = parseEvent(value)
       if (event === undefined || !matches(asked.lane.filter, event)) return false
-      deps.intake.push(asked, event, !asked.ended)
+      deps.intake.push(asked, event, !asked.ended, bytes)
       return true
     },
     ended: (id, finished) => {

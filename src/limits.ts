@@ -9,6 +9,8 @@ export const limits = {
   eventBytesMax: 512 * 1024,
   /** One frame on a socket. Longer: the socket closes with 1009. */
   frameBytesMax: 1024 * 1024,
+  /** One frame from a relay, which may hold larger events than we do. Longer: closes with 1009, told in `runtime ps`. */
+  frameInBytesMax: 16 * 1024 * 1024,
   /** How far ahead a `created_at` may be. Further: the command is `rejected`. */
   futureSecondsMax: 15 * 60,
   /** A command first seen this long after its date ends `expired (stale)`. */
@@ -17,6 +19,8 @@ export const limits = {
   firstReadSecondsMax: 15 * 60,
   /** `since = min(cursor, now) − look-back`, at start. */
   lookBackSecondsMax: 72 * 3600,
+  /** How often each relay is read back the whole way while it is connected. */
+  lookBackDeepSeconds: 3600,
   /** The same on a quick reconnect. */
   lookBackSecondsQuick: 15 * 60,
   /** How long a start waits for the history of relays that do not answer. */
@@ -71,6 +75,10 @@ export const limits = {
   pageRowsMax: 500,
   /** Events from one relay that are being worked on. More: its socket is not read. */
   intakeRowsMax: 1000,
+  /** Their bytes. More: the same. */
+  intakeBytesMax: 32 * 1024 * 1024,
+  /** The longest wait before what could not be kept is read again; the shortest is `retryMsMin`. */
+  uncommittedMsMax: 10_000,
   /** Publishing: tries of one event at one relay. Then: a dead letter. */
   deliveryTriesMax: 20,
   /** How long a relay may take for its OK. Longer: sent again. */
@@ -93,6 +101,8 @@ export const limits = {
   outgoingSeconds: 30,
   /** One line on the control socket. Longer: refused. */
   controlBytesMax: 64 * 1024,
+  /** How often ids that are too old are taken out of `seen`. */
+  sweepSeconds: 3600,
   /** How long ids stay in `seen`; longer than any command may be old. */
   seenSecondsMax: 30 * 24 * 3600,
   /** One git call. Longer: it is ended, and the attempt may be tried again. */

@@ -5,12 +5,14 @@
 import { mkdir, realpath } from "node:fs/promises"
 import { Effect } from "effect"
 import type { ChanceShape } from "../services/chance.ts"
+import { limits as defaults, type Limits } from "../limits.ts"
 import type { ClockShape } from "../services/clock.ts"
 import { claim, claimRef, findClaim, type Claim, type ClaimNames } from "./claim.ts"
 import { prepareClone, removeClone, sealClone, type AttemptNames, type Clone } from "./clone.ts"
 import { cloneState, commitResult, type CloneState } from "./commit.ts"
 import { describeCommit, type Description } from "./describe.ts"
 import { inFolder, removeFolder, type FolderFailed } from "./folder.ts"
+import { ArtifactLimits } from "./git.ts"
 import { integrate, type Integration } from "./integrate.ts"
 import { openRepository, type GitFault, type Repository, type RepositoryRefused } from "./repository.ts"
 import { readText } from "./trailers.ts"
@@ -25,6 +27,8 @@ export interface ArtifactsOptions {
   readonly clones: string
   readonly clock: ClockShape
   readonly chance: ChanceShape
+  /** Those in force; the defaults if they are left out. */
+  readonly limits?: Limits
 }
 
 /** Anything that can go wrong with artifacts. */
@@ -57,23 +61,24 @@ export const openArtifacts = Effect.fnUntraced(function* (
   options: ArtifactsOptions,
 ): Effect.fn.Return<Artifacts, RepositoryRefused | GitFault> {
   const { wizard, dir, clock, chance } = options
-  const repository = yield* openRepository({ dir, wizard, clock })
+  const within = Effect.provideService(ArtifactLimits, options.limits ?? defaults)
+  const repository = yield* within(openRepository({ dir, wizard, clock }))
   const clones = yield* inFolder(options.clones, async () => {
     await mkdir(options.clones, { recursive: true, mode: 0o700 })
     return realpath(options.clones)
   })
   return {
     repository,
-    prepare: (names) => prepareClone({ repository, clones, names, chance }),
-    inspect: (clone) => sealClone(clone).pipe(Effect.andThen(cloneState(clone))),
-    commit: (clone, subject, text) => commitResult({ clone, subject, text, atMs: clock.nowMs() }),
-    verify,
-    describe: describeCommit,
-    claim: (clone, commit) => claim(repository, clone, commit),
-    findClaim: (names) => findClaim(repository, names),
+    prepare: (names) => within(prepareClone({ repository, clones, names, chance })),
+    inspect: (clone) => within(sealClone(clone).pipe(Effect.andThen(cloneState(clone)))),
+    commit: (clone, subject, text) => within(commitResult({ clone, subject, text, atMs: clock.nowMs() })),
+    verify: (clone, commit) => within(verify(clone, commit)),
+    describe: (folder, commit, base) => within(describeCommit(folder, commit, base)),
+    claim: (clone, commit) => within(claim(repository, clone, commit)),
+    findClaim: (names) => within(findClaim(repository, names)),
     claimRef,
-    textOf: (commit) => readText(repository.dir, commit),
-    integrate: (commit) => integrate(repository, commit),
+    textOf: (commit) => within(readText(repository.dir, commit)),
+    integrate: (commit) => within(integrate(repository, commit)),
     remove: (names) => removeClone(clones, names),
     sweep: removeFolder(clones),
   }

@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Clone } from "./clone.ts"
-import { git } from "./git.ts"
+import { ArtifactLimits, git } from "./git.ts"
 import type { GitFault } from "./repository.ts"
 import { commitMessage } from "./trailers.ts"
 
@@ -45,7 +45,7 @@ export interface CommitOptions {
 /** Commits everything in the clone; gives the commit. */
 export const commitResult = Effect.fnUntraced(function* (options: CommitOptions): Effect.fn.Return<string, GitFault> {
   const { clone, subject, text, atMs } = options
-  const input = commitMessage(subject, text, clone.names)
+  const input = commitMessage(subject, text, clone.names, (yield* ArtifactLimits).answerCharsMax)
   yield* git(clone.folder, ["add", "--all", "."])
   const message = ["--quiet", "--no-verify", "--cleanup=verbatim", "--file=-"]
   yield* git(clone.folder, ["commit", ...message], { input, as: clone.names.wizard, atMs })

@@ -7,8 +7,7 @@
 import { hash } from "node:crypto"
 import { extname } from "node:path"
 import { Effect } from "effect"
-import { limits } from "../limits.ts"
-import { git, gitBytes } from "./git.ts"
+import { ArtifactLimits, git, gitBytes } from "./git.ts"
 import type { GitFault } from "./repository.ts"
 import { Unverified } from "./unverified.ts"
 
@@ -42,10 +41,9 @@ export const describeCommit = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Description, Unverified | GitFault> {
   const raw = yield* git(dir, ["diff-tree", "-r", "-z", "--no-renames", "--diff-filter=d", base, commit])
   const listed = readRaw(raw)
-  if (listed.length > limits.artifactFilesMax)
-    return yield* new Unverified({
-      reason: `${listed.length} files; an artifact holds ${limits.artifactFilesMax} at most`,
-    })
+  const { artifactFilesMax } = yield* ArtifactLimits
+  if (listed.length > artifactFilesMax)
+    return yield* new Unverified({ reason: `${listed.length} files; an artifact holds ${artifactFilesMax} at most` })
   const input = listed.map((file) => `${file.blob}\n`).join("")
   const contents = yield* gitBytes(dir, ["cat-file", "--batch"], { input }).pipe(Effect.catchTag("GitFailed", tooLarge))
   const files = readBatch(contents, listed)

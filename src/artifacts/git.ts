@@ -6,12 +6,19 @@
  * flushed to the disk (git's own default flushes nothing).
  *
  * G1: an interrupted call returns only when its process is gone.
+ * G2: git has a process group of its own: the terminal's Ctrl-C is meant for the runtime, which may let git finish. It is
+ *     ended by its group, with all that it started: when interrupted, when its time is over, and when this process exits.
  */
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { Effect, Schema } from "effect"
+import { Context, Effect, Schema } from "effect"
 import { execa } from "execa"
-import { limits } from "../limits.ts"
+import { limits as defaults, type Limits } from "../limits.ts"
+
+/** The limits in force in this folder; the defaults where none are given (`openArtifacts` gives them). */
+export const ArtifactLimits = Context.Reference<Limits>("wizardly/artifacts/ArtifactLimits", {
+  defaultValue: () => defaults,
+})
 
 /** Git said no. `stderr` is its last words, cut. `exitCode` is -1 where a signal, the time or the size ended it. */
 export class GitFailed extends Schema.TaggedError<GitFailed>()("GitFailed", {
@@ -47,19 +54,21 @@ export const gitBytes = (
   args: readonly string[],
   options: GitOptions = {},
 ): Effect.Effect<Buffer, GitFailed | GitMissing> =>
-  Effect.callback((resume) => {
-    const child = start(cwd, args, options)
-    void child.then((result) => {
-      if (!result.failed) return resume(Effect.succeed(Buffer.from(result.stdout)))
-      if (result.code === "ENOENT" && existsSync(cwd))
-        return resume(Effect.fail(new GitMissing({ found: "none is installed" })))
-      resume(Effect.fail(new GitFailed({ args, exitCode: result.exitCode ?? -1, stderr: lastWords(result) })))
-    })
-    return Effect.promise(async () => {
-      child.kill()
-      await child
-    })
-  })
+  Effect.flatMap(ArtifactLimits, (limits) =>
+    Effect.callback((resume) => {
+      const child = start(cwd, args, options, limits)
+      void child.then((result) => {
+        if (!result.failed) return resume(Effect.succeed(Buffer.from(result.stdout)))
+        if (result.code === "ENOENT" && existsSync(cwd))
+          return resume(Effect.fail(new GitMissing({ found: "none is installed" })))
+        resume(Effect.fail(new GitFailed({ args, exitCode: result.exitCode ?? -1, stderr: lastWords(result, limits) })))
+      })
+      return Effect.promise(async () => {
+        child.kill()
+        await child
+      })
+    }),
+  )
 
 /** The same as text, without the newline at its end. */
 export const git = (
@@ -106,7 +115,7 @@ const settings = Object.entries({
   "maintenance.auto": "false",
 }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
 
-const start = (cwd: string, args: readonly string[], options: GitOptions) => {
+const start = (cwd: string, args: readonly string[], options: GitOptions, limits: Limits) => {
   const name = options.as ?? "wizardly"
   const date = options.atMs === undefined ? undefined : `${Math.floor(options.atMs / 1000)} +0000`
   const identity = ["-c", `user.name=${name}`, "-c", `user.email=${name}@wizardly.invalid`]
@@ -133,6 +142,7 @@ const start = (cwd: string, args: readonly string[], options: GitOptions) => {
     stripFinalNewline: false,
     maxBuffer: limits.gitBytesMax,
     timeout: limits.gitMsMax,
+    killDescendants: true,
     reject: false,
   })
 }
@@ -143,14 +153,18 @@ interface Ended {
   readonly timedOut: boolean
   readonly isMaxBuffer: boolean
   readonly stderr: Uint8Array | undefined
-  readonly shortMessage?: string | undefined
+  readonly signal?: string | undefined
+  readonly code?: string | undefined
 }
 
-const lastWords = (result: Ended): string => {
+/** Never the command line: it is ours, long, and tells paths. */
+const lastWords = (result: Ended, limits: Limits): string => {
   if (result.timedOut) return `took longer than ${limits.gitMsMax / 1000} s`
   if (result.isMaxBuffer) return `wrote more than ${limits.gitBytesMax} bytes`
   const text = Buffer.from(result.stderr ?? [])
     .toString("utf8")
     .trim()
-  return (text === "" ? (result.shortMessage ?? "no reason given") : text).slice(-stderrCharsMax)
+  if (text !== "") return text.slice(-stderrCharsMax)
+  if (result.signal !== undefined) return `ended by ${result.signal}`
+  return result.code === undefined ? "no reason given" : `could not be run (${result.code})`
 }

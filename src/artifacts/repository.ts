@@ -12,10 +12,9 @@
 import { mkdir, mkdtemp, open, readdir, realpath, rename, rm, stat, writeFile } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { Effect, Schema, Semaphore } from "effect"
-import { limits } from "../limits.ts"
 import { sleep, type ClockShape } from "../services/clock.ts"
 import { inFolder, removeFolder, type FolderFailed } from "./folder.ts"
-import { git, gitAnswers, gitVersion, type GitFailed, type GitMissing } from "./git.ts"
+import { ArtifactLimits, git, gitAnswers, gitVersion, type GitFailed, type GitMissing } from "./git.ts"
 
 /** This folder cannot be the artifacts repository. Says what to do. */
 export class RepositoryRefused extends Schema.TaggedError<RepositoryRefused>()("RepositoryRefused", {
@@ -113,14 +112,15 @@ const sweepUnfinished = (dir: string) =>
   )
 
 /** R3. */
-const sweepLocks = (dir: string, clock: ClockShape) =>
-  inFolder(dir, async () => {
-    const until = clock.nowMs() + limits.gitLockMsMax
+const sweepLocks = Effect.fnUntraced(function* (dir: string, clock: ClockShape) {
+  const until = clock.nowMs() + (yield* ArtifactLimits).gitLockMsMax
+  yield* inFolder(dir, async () => {
     for (const lock of await locksIn(join(dir, ".git"))) {
       while ((await exists(lock)) && clock.nowMs() < until) await sleep(clock, 20)
       await rm(lock, { force: true })
     }
   })
+})
 
 const locksIn = async (gitDir: string): Promise<readonly string[]> => {
   const top = (await readdir(gitDir)).map((name) => join(gitDir, name))

@@ -25,8 +25,13 @@ export interface Stated {
   readonly attempt: string | undefined
 }
 
-/** The whole message. `subject` is cut to one line, `text` as a final answer is. */
-export const commitMessage = (subject: string, text: string, names: AttemptNames): string => {
+/** The whole message. `subject` is cut to one line, `text` to `charsMax`, as a final answer is. */
+export const commitMessage = (
+  subject: string,
+  text: string,
+  names: AttemptNames,
+  charsMax: number = limits.answerCharsMax,
+): string => {
   const trailers = [
     `Command-Id: ${names.command}`,
     `Trace-Id: ${names.trace}`,
@@ -34,7 +39,7 @@ export const commitMessage = (subject: string, text: string, names: AttemptNames
     `Attempt: ${names.attempt}`,
   ]
   const line = plain(subject).replaceAll(/\s+/g, " ").trim().slice(0, subjectCharsMax).trim()
-  const words = plain(text).trim().slice(0, limits.answerCharsMax).trim()
+  const words = plain(text).trim().slice(0, charsMax).trim()
   return [line === "" ? "result" : line, words, trailers.join("\n")].filter((part) => part !== "").join("\n\n") + "\n"
 }
 

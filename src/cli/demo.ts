@@ -24,6 +24,7 @@ import { systemChance } from "../services/chance.ts"
 import { nowSeconds, sleep, systemClock } from "../services/clock.ts"
 import { webSocket } from "../services/socket.ts"
 import { exit, print, say } from "./exit.ts"
+import { untilSignal } from "./signal.ts"
 
 const roles = ["allegro", "claude", "kimi", "timmy"]
 
@@ -61,11 +62,14 @@ export const demo = Command.make(
           warn: (message) => say(`! ${message}`),
         })
         print(`relay        ${runtime.relays[0]} is up (signatures: ${signatures.backend})`)
-        yield* Effect.raceFirst(
-          runtime.run,
-          Effect.tryPromise({ try: () => play(runtime, home, signatures), catch: (error) => error }),
-        )
-        yield* Effect.promise(runtime.drain)
+        const played = Effect.tryPromise({
+          try: (signal) => play(runtime, home, signatures, signal),
+          catch: (error) => error,
+        })
+        const stopped = untilSignal.pipe(Effect.andThen(Effect.fail(exit("interrupted", "stopped; nothing is left"))))
+        // Whatever ends it: what runs is waited for, as it would write into a folder that is gone.
+        const shown = Effect.raceFirst(played, stopped).pipe(Effect.ensuring(Effect.promise(runtime.drain)))
+        yield* Effect.raceFirst(runtime.run, shown)
       }),
     ),
 ).pipe(Command.withDescription("see it work: a relay, four wizards, five commands"), Command.provide(live))
@@ -78,7 +82,7 @@ interface Played {
   ms: number
 }
 
-const play = async (runtime: Runtime, home: Home, signatures: Signatures): Promise<void> => {
+const play = async (runtime: Runtime, home: Home, signatures: Signatures, signal: AbortSignal): Promise<void> => {
   const roster = await rosterOf(runtime)
   await ready(runtime)
   const key = readKey(keyFile(home.explicit, "operator"))
@@ -110,6 +114,8 @@ const play = async (runtime: Runtime, home: Home, signatures: Signatures): Promi
       print(artifactLine(artifact))
     },
   })
+  // Interrupted, it must not hold the process.
+  signal.addEventListener("abort", () => void follower.close())
   try {
     for (const text of examples) {
       print(`\n${text}`)
@@ -137,7 +143,7 @@ const rosterOf = async (runtime: Runtime): Promise<Roster> => {
 const ready = async (runtime: Runtime): Promise<void> => {
   for (const wizard of runtime.wizards) {
     while (!["idle", "busy"].includes(wizard.status().state)) await sleep(systemClock, 10)
-    print(`${wizard.name.padEnd(12)} ready (executor: note; no model attached)`)
+    print(`${wizard.name.padEnd(12)} ready (executor: ${wizard.executor})`)
   }
 }
 

@@ -154,7 +154,7 @@ const queue = async (asked: Dispatch, event: NostrEvent, relays: readonly string
   renameSync(`${file}.new`, file)
   await askControl(asked.home.control, "outgoing").catch(() => undefined)
   if (asked.json) print(JSON.stringify({ command: event.id, sent: false, file }))
-  const where = `no relay can be reached (${relays.join(", ")}); it is kept in ${file} and sent by the running runtime or the next start`
+  const where = `no relay can be reached (${relays.join(", ")}); it is kept in ${file} and sent by the running runtime or the next start (then: runtime trace show ${event.id.slice(0, 8)})`
   if (asked.wait) throw exit("unreachable", where)
   say(where)
 }

@@ -6,6 +6,7 @@ import { serveRelay } from "../relay/relay.ts"
 import { limits } from "../limits.ts"
 import { systemClock } from "../services/clock.ts"
 import { print, say } from "./exit.ts"
+import { untilSignal } from "./signal.ts"
 import { portFlag } from "./flags.ts"
 
 const serve = Command.make(
@@ -56,13 +57,3 @@ export const relay = Command.make("relay").pipe(
   Command.withDescription("the embedded relay"),
   Command.withSubcommands([serve]),
 )
-
-const untilSignal = Effect.callback<void>((resume) => {
-  const hear = (): void => resume(Effect.void)
-  process.once("SIGINT", hear)
-  process.once("SIGTERM", hear)
-  return Effect.sync(() => {
-    process.off("SIGINT", hear)
-    process.off("SIGTERM", hear)
-  })
-})

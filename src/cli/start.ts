@@ -165,7 +165,10 @@ const untilTold = (runtime: Runtime, drainSeconds: number): Effect.Effect<void> 
           ? "stopping"
           : `stopping: waiting up to ${drainSeconds} s for ${titles.join(", ")}; again to stop at once`,
       )
-      void runtime.drain().then(() => resume(Effect.void))
+      void runtime
+        .drain()
+        .catch((error: unknown) => say(`! stopping: ${(error as Error).message}`))
+        .then(() => resume(Effect.void))
     }
     process.on("SIGINT", hear)
     process.on("SIGTERM", hear)

@@ -2,7 +2,9 @@
 import { Effect } from "effect"
 import { Argument, Command } from "effect/cli"
 import { npubOf } from "../identity/keys.ts"
-import type { JournalRow, StoreShape } from "../store/store.ts"
+import type { UnsignedEvent } from "../protocol/event.ts"
+import { readReceipt } from "../protocol/receipt.ts"
+import type { JournalRow, OutboxRow, StoreShape } from "../store/store.ts"
 import { exit, print } from "./exit.ts"
 import { homeFlag, homeFrom, jsonFlag } from "./flags.ts"
 import { readStore } from "./known.ts"
@@ -43,7 +45,9 @@ const tell = (store: StoreShape, id: string, json: boolean): void => {
     print(`  by ${npubOf(row.author)}, dated ${new Date(row.created_at * 1000).toISOString()}`)
     const first = steps[0]?.at_ms ?? 0
     for (const step of steps) {
-      print(`  ${new Date(step.at_ms).toISOString()}  +${String(step.at_ms - first).padStart(6)} ms  ${says(step)}`)
+      print(
+        `  ${new Date(step.at_ms).toISOString()}  +${String(step.at_ms - first).padStart(6)} ms  ${says(step, effects)}`,
+      )
     }
     const sent = effects.filter(({ kind }) => kind === "publish")
     const owed = sent.filter(({ state }) => state === "pending").length
@@ -60,9 +64,14 @@ const tell = (store: StoreShape, id: string, json: boolean): void => {
   }
 }
 
-const says = (step: JournalRow): string => {
+/** What came, and each state that was told of it. */
+const says = (step: JournalRow, effects: readonly OutboxRow[]): string => {
   const event = JSON.parse(step.event) as { type: string; attempt?: number; reason?: string }
   const attempt = event.attempt === undefined ? "" : ` (attempt ${event.attempt})`
   const reason = event.reason === undefined ? "" : `: ${event.reason}`
-  return `${event.type}${attempt}${reason} → ${step.state}${step.refused === 1 ? " (refused, nothing changed)" : ""}`
+  const told = effects
+    .filter(({ kind, position }) => kind === "publish" && position === step.position)
+    .flatMap(({ payload }) => readReceipt(JSON.parse(payload) as UnsignedEvent)?.status ?? [])
+  const states = told.length === 0 ? step.state : told.join(", ")
+  return `${event.type}${attempt}${reason} → ${states}${step.refused === 1 ? " (refused, nothing changed)" : ""}`
 }

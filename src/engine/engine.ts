@@ -114,6 +114,8 @@ export const openEngine = (options: EngineOptions): EngineShape => {
   let running = false
   let stopped = false
   const idle: (() => void)[] = []
+  /** Resolves when enough waits to be worth a group of its own. */
+  let plenty = Promise.withResolvers<void>()
   const failed = Promise.withResolvers<Error>()
 
   type Written = ReturnType<typeof writeGroup>
@@ -251,7 +253,8 @@ export const openEngine = (options: EngineOptions): EngineShape => {
         return writeGroup(group, poison, nowMs)
       } catch (error) {
         for (const projection of Object.values(projections)) projection.forget?.()
-        if (!(error instanceof Thrown)) throw error
+        // What throws once more although it was left out is nobody's single fault.
+        if (!(error instanceof Thrown) || poison.has(error.what)) throw error
         poison.set(error.what, error)
       }
     }
@@ -290,20 +293,26 @@ export const openEngine = (options: EngineOptions): EngineShape => {
    */
   const drain = async (): Promise<void> => {
     let before = Promise.resolve()
-    while (mailbox.length > 0) {
-      if (queued < aheadRowsMin) await before
+    // After a failed sync nothing counts, even where a later sync says yes: the system reports a fault only once.
+    let lost: unknown
+    for (;;) {
+      if (queued < aheadRowsMin) {
+        plenty = Promise.withResolvers<void>()
+        await Promise.race([before, plenty.promise])
+      }
+      // Then the group before is told, and nothing has come meanwhile.
+      if (mailbox.length === 0) break
       const group = takeGroup()
       admit()
       const written = writeOrRefuse(group)
       if (written !== undefined) {
         const told = Promise.all([before, database.sync()]).then(
-          () => tell(group, written),
-          (error: unknown) => refuse(group, error),
+          () => (lost === undefined ? tell(group, written) : refuse(group, lost)),
+          (error: unknown) => refuse(group, (lost ??= error)),
         )
         await before
         before = told
       }
-      if (mailbox.length === 0) await before
     }
     running = false
     for (const call of idle.splice(0)) call()
@@ -360,6 +369,7 @@ export const openEngine = (options: EngineOptions): EngineShape => {
       if (stopped) return reject(new HostStopped())
       waiting.push({ envelopes, rows, resolve, reject })
       admit()
+      if (queued >= aheadRowsMin) plenty.resolve()
       if (running) return
       // In a microtask, so that everything that is sent in this turn makes one group.
       running = true

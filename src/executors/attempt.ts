@@ -16,6 +16,7 @@ import type { ArtifactFault, Artifacts } from "../artifacts/artifacts.ts"
 import type { Clone } from "../artifacts/clone.ts"
 import type { Description } from "../artifacts/describe.ts"
 import { ExecutorFailed, type Cost, type Executor, type Outcome, type Progress, type Task } from "./executor.ts"
+import { toldOf } from "./told.ts"
 
 export interface AttemptArtifact extends Description {
   /** `main`, or the claim's ref where the commit could not be brought into it. */
@@ -57,9 +58,6 @@ export const runAttempt = (attempt: Attempt): Effect.Effect<AttemptResult, Execu
 
 const final = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "final", reason: toldOf(error) }))
 const again = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "retryable", reason: toldOf(error) }))
-
-/** A reason is published: of a path only its end is anybody's business. */
-const toldOf = (error: ArtifactFault): string => error.message.replaceAll(/(?:\/[^\s/'":]+)+\/([^\s/'":]*)/g, "…/$1")
 
 interface CloneAttempt extends Attempt {
   readonly artifacts: Artifacts

@@ -77,6 +77,8 @@ export interface Readiness {
 
 export interface Executor {
   readonly name: string
+  /** One line for people: its name, and what it can and cannot do. "note; no model attached" */
+  readonly about: string
   /**
    * After a kill in the middle of `run`: `safe` is simply run again, `resumable` can take up its own traces,
    * `never` waits for a person.

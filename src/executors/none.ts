@@ -4,8 +4,9 @@ import type { Executor } from "./executor.ts"
 
 export const none: Executor = {
   name: "none",
+  about: "none; does nothing",
   repeat: "safe",
   needsClone: false,
   probe: () => Effect.succeed({ ready: true, detail: "does nothing" }),
-  run: () => Effect.succeed({ text: "done" }),
+  run: () => Effect.succeed({ text: "nothing was done: the none executor does nothing" }),
 }

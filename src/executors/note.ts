@@ -7,9 +7,11 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { npubEncode } from "nostr-tools/nip19"
 import { ExecutorFailed, type Executor, type Task } from "./executor.ts"
+import { toldOf } from "./told.ts"
 
 export const note: Executor = {
   name: "note",
+  about: "note; no model attached",
   repeat: "safe",
   needsClone: true,
   probe: () => Effect.succeed({ ready: true, detail: "records tasks; no model is attached" }),
@@ -19,7 +21,7 @@ export const note: Executor = {
     report({ text: "writing the task down" })
     const path = yield* Effect.tryPromise({
       try: (signal) => write(folder, task, signal),
-      catch: (error) => new ExecutorFailed({ kind: "retryable", reason: `note: cannot write (${String(error)})` }),
+      catch: (error) => new ExecutorFailed({ kind: "retryable", reason: `note: cannot write (${toldOf(error)})` }),
     })
     return { text: `Recorded in ${path} by the note executor; no model is attached, so nothing else was done.` }
   }),

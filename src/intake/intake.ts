@@ -8,7 +8,9 @@
  * N4  A command dated before the relay's floor is passed over for that relay only, unseen (P25); so is one dated before
  *     its author had a right to command: a new right is for what comes, not for what was written before.
  * N5  What our own receipts say has ended is never taken up again; what they say was begun becomes `interrupted`.
- * N6  Nothing is taken up while the wizard may not (`ready`): the batch is read again when it may.
+ * N6  Where the queue has no room for a task, only that task is left for later: everything else of its batch is taken
+ *     up (a full, paused wizard must still hear its `resume`), and the relay's cursor stays until it was read again (P28).
+ * N7  Nothing is taken up while the wizard may not (`ready`): the batch is read again when it may.
  */
 import type { Limits } from "../limits.ts"
 import type { NostrEvent } from "../protocol/event.ts"
@@ -58,16 +60,6 @@ export interface IntakeOptions {
   readonly count: (reason: string) => void
 }
 
-/** The queue has no room; the cursor stays where it is. */
-export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
-  wizard: Schema.String,
-  waiting: Schema.Number,
-}) {
-  override get message(): string {
-    return `${this.wizard} has ${this.waiting} commands waiting; no more are taken in until some are done`
-  }
-}
-
 /** The wizard takes nothing up now (it listens for another instance, or drains). */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { wizard: Schema.String }) {
   override get message(): string {
@@ -82,6 +74,10 @@ export type SubscriptionName = (typeof subscriptionNames)[number]
 export interface Intake {
   /** Resolves when the batch is durable; rejects where it is to be read again. */
   readonly take: (batch: Batch) => Promise<void>
+  /** Whether some relay holds commands for which there was no room. */
+  readonly isHolding: () => boolean
+  /** There is room: these relays are to be read again. */
+  readonly resume: () => readonly string[]
   /** Our own receipts of a relay are read: goes on from what they tell. */
   readonly importOwn: () => Promise<void>
 }
@@ -89,8 +85,18 @@ export interface Intake {
 export const openIntake = (options: IntakeOptions): Intake => {
   const { wizard, pubkey, engine, store, clock, limits } = options
 
+  /** Relays with commands that are left for later, and those that are being read again for them. */
+  const held = new Set<string>()
+  const rereading = new Set<string>()
+
   const moveCursor = (batch: Batch): void => {
     if (batch.cursorMs === undefined) return
+    if (batch.subscription === "commands") {
+      if (held.has(batch.relay)) return
+      // Only a whole reading brings back what was left.
+      if (rereading.has(batch.relay) && batch.phase !== "stored") return
+      rereading.delete(batch.relay)
+    }
     // A clock that ran ahead and came back leaves no cursor in the future (P6).
     store.cursor.move(pubkey, batch.relay, batch.subscription, Math.min(batch.cursorMs, clock.nowMs()))
   }
@@ -135,6 +141,8 @@ export const openIntake = (options: IntakeOptions): Intake => {
 
   const takeCommands = async (batch: Batch): Promise<void> => {
     const fresh = [...new Map(batch.events.map((event) => [event.id, event])).values()].filter(isNew)
+    // Read while something was left for later: only a reading that began after there was room moves the cursor.
+    const isOld = held.has(batch.relay)
     const roster = options.roster()
     if (roster === undefined || !options.ready()) throw new NotReady({ wizard })
     const relayFloor = store.cursor.floor(pubkey, batch.relay) ?? Number.NEGATIVE_INFINITY
@@ -150,12 +158,12 @@ export const openIntake = (options: IntakeOptions): Intake => {
       options.count(envelope)
       if (!isBelow) judged.push(event)
     }
-    const outcomes = await engine.deliverWith(envelopes, (outcomes) => {
+    await engine.deliverWith(envelopes, (outcomes) => {
       const nowMs = clock.nowMs()
       for (const { id } of judged) store.seen.add(id, wizard, nowMs)
-      if (!outcomes.includes("deferred")) moveCursor(batch)
+      if (outcomes.includes("deferred")) held.add(batch.relay)
+      if (!isOld) moveCursor(batch)
     })
-    if (outcomes.includes("deferred")) throw new QueueFull({ wizard, waiting: limits.queueRowsMax })
   }
 
   const isNew = ({ id }: NostrEvent): boolean =>
@@ -226,6 +234,13 @@ export const openIntake = (options: IntakeOptions): Intake => {
       return takeCommands(batch)
     },
     importOwn,
+    isHolding: () => held.size > 0,
+    resume: () => {
+      const relays = [...held]
+      held.clear()
+      for (const relay of relays) rereading.add(relay)
+      return relays
+    },
   }
 }
 

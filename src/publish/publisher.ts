@@ -10,8 +10,12 @@
  * U3  Events of one actor are offered to a relay in their order, one after the other.
  * U4  A relay that is away loses nothing: its lane begins again at the oldest event that it has not answered.
  * U5  A lane holds `deliveriesInFlightMax` events at most; the rest of its backlog stays in the store.
+ * U6  A relay that bars us (`restricted`, `blocked`) is offered nothing more of that actor until it is reached anew, or
+ *     `suspendSeconds` have passed; each of those is a try.
+ * U7  An event that this signer cannot sign, since it bears another key, is a dead letter; the others go on.
  */
 import type { NostrEvent } from "../protocol/event.ts"
+import { isBarred, refusalOf } from "../protocol/refusal.ts"
 import type { ClockShape } from "../services/clock.ts"
 import type { Limits } from "../limits.ts"
 import { outboxStart, type OutboxPlace, type OutboxRow, type StoreShape } from "../store/store.ts"
@@ -51,7 +55,7 @@ export interface PublisherOptions {
   readonly clock: ClockShape
   readonly limits: Pick<
     Limits,
-    "deliveriesInFlightMax" | "deliveryTriesMax" | "okMsMax" | "reconnectMsMin" | "reconnectMsMax"
+    "deliveriesInFlightMax" | "deliveryTriesMax" | "okMsMax" | "reconnectMsMin" | "reconnectMsMax" | "suspendSeconds"
   >
   /** Hears of what could not be signed or stored; it is tried again. */
   readonly warn: (message: string) => void
@@ -72,6 +76,7 @@ export const openPublisher = (options: PublisherOptions): Publisher => {
       const outbox = openOutbox(wizard, signer, relays, options)
       wizards.set(wizard, outbox)
       outbox.sign()
+      outbox.tidy()
     },
     attach: (wizard, outlet) => {
       const outbox = wizards.get(wizard)
@@ -89,6 +94,8 @@ export const openPublisher = (options: PublisherOptions): Publisher => {
 
 interface WizardOutbox {
   readonly sign: () => void
+  /** Settles what each relay has answered: what it waited for is a relay no more. */
+  readonly tidy: () => void
   readonly attach: (outlet: Outlet) => () => void
   readonly reconnected: (relay: string) => void
   readonly close: () => void
@@ -108,22 +115,30 @@ const openOutbox = (
   let again = false
   let closed = false
 
+  /** Does the work until it succeeds, with doubled waits between. */
+  const insist = async (what: string, work: () => Promise<void>): Promise<void> => {
+    for (let waitMs = limits.reconnectMsMin; !closed; waitMs = Math.min(limits.reconnectMsMax, waitMs * 2)) {
+      try {
+        return await work()
+      } catch (error) {
+        if (closed || isStopped(error)) return
+        warn(`${wizard}: what is owed could not be ${what}, trying again: ${messageOf(error)}`)
+        await new Promise<void>((resolve) => void clock.after(waitMs, resolve, { unref: true }))
+      }
+    }
+  }
+
   /** Signs everything owed after `place`, page by page; one page at a time is under way. */
   const sign = (): void => {
     again = true
-    if (signing || closed) return
+    if (signing) return
     signing = true
     void (async () => {
       while (again && !closed) {
         again = false
-        try {
-          while (await signPage()) for (const lane of lanes.values()) lane.pump()
-        } catch (error) {
-          if (closed || isStopped(error)) return
-          warn(`${wizard}: what is owed could not be signed and stored, trying again: ${messageOf(error)}`)
-          await new Promise<void>((resolve) => void clock.after(limits.reconnectMsMin, resolve, { unref: true }))
-          again = true
-        }
+        await insist("signed and stored", async () => {
+          while (!closed && (await signPage())) for (const lane of lanes.values()) lane.pump()
+        })
       }
       signing = false
     })()
@@ -133,16 +148,36 @@ const openOutbox = (
     const rows = store.outbox.pending("publish", wizard, place, pageRows)
     const last = rows.at(-1)
     if (last === undefined) return false
-    const unsigned = rows.filter(({ sig }) => sig === null)
+    const unsigned = rows
+      .filter(({ sig }) => sig === null)
+      .map(({ effect, payload }) => ({ effect, event: JSON.parse(payload) as Outgoing }))
+    const [ours, foreign] = [true, false].map((own) =>
+      unsigned.filter(({ event }) => (event.pubkey === signer.pubkey) === own),
+    ) as [typeof unsigned, typeof unsigned]
     if (unsigned.length > 0) {
-      const signed = await signer.sign(unsigned.map(({ payload }) => JSON.parse(payload) as Outgoing))
+      const signed = ours.length === 0 ? [] : await signer.sign(ours.map(({ event }) => event))
       await engine.write(() => {
-        for (const [i, { effect }] of unsigned.entries()) store.outbox.sign(effect, (signed[i] as NostrEvent).sig)
+        for (const [i, { effect }] of ours.entries()) store.outbox.sign(effect, (signed[i] as NostrEvent).sig)
+        for (const { effect, event } of foreign) store.outbox.dead(effect, foreignReason(event.pubkey, signer.pubkey))
       })
     }
+    if (foreign.length > 0)
+      warn(`${wizard}: ${foreign.length} events bear another key than the wizard's own, and are dead letters`)
     place = last
     return true
   }
+
+  const tidy = (): void =>
+    void insist("settled", async () => {
+      let after = outboxStart
+      while (!closed && relays.size > 0) {
+        const rows = store.outbox.answered("publish", wizard, [...relays], after, pageRows)
+        const last = rows.at(-1)
+        if (last === undefined) return
+        await engine.write(() => rows.forEach(settle))
+        after = last
+      }
+    })
 
   /** U2: the row is settled when every relay has answered. Inside a transaction. */
   const settle = (row: OutboxRow): void => {
@@ -155,6 +190,7 @@ const openOutbox = (
 
   return {
     sign,
+    tidy,
     attach: (outlet) => {
       lanes.get(outlet.relay)?.close()
       relays.add(outlet.relay)
@@ -166,8 +202,7 @@ const openOutbox = (
         if (lanes.get(outlet.relay) !== lane) return
         lanes.delete(outlet.relay)
         relays.delete(outlet.relay)
-        // What waited for this relay alone is settled on the way.
-        for (const other of lanes.values()) other.restart()
+        tidy()
       }
     },
     reconnected: (relay) => lanes.get(relay)?.restart(),
@@ -198,7 +233,11 @@ const openLane = (
   /** What waits behind an event of the same actor; the first of each list is under way (U3). */
   const chains = new Map<string, OutboxRow[]>()
   const tries = new Map<string, number>()
+  /** U6: actors that wait for the next beginning. */
+  const barred = new Set<string>()
   let place: OutboxPlace = outboxStart
+  /** Up to here everything is answered: a new beginning does not look through it again. */
+  let floor: OutboxPlace = outboxStart
   let held = 0
   let away = false
   let closed = false
@@ -207,18 +246,19 @@ const openLane = (
   const pump = (): void => {
     // Filled up only when half is free: one look at the store for many answers.
     while (!closed && !away && held * 2 <= limits.deliveriesInFlightMax) {
+      const end = signedUpTo()
       const rows = store.outbox
-        .pending("publish", wizard, place, limits.deliveriesInFlightMax - held)
-        .filter((row) => !isAfter(row, signedUpTo()))
+        .unanswered("publish", wizard, relay, place, limits.deliveriesInFlightMax - held)
+        .filter((row) => !isAfter(row, end))
       const last = rows.at(-1)
-      if (last === undefined) return
+      if (last === undefined) {
+        if (isAfter(end, place)) place = end
+        if (held === 0 && barred.size === 0) floor = place
+        return
+      }
       place = last
       for (const row of rows) {
-        if (store.delivery.of(row.effect).some((delivery) => delivery.relay === relay)) {
-          // Answered here before; whoever it still waited for may be no relay of ours any more.
-          void engine.write(() => settle(row)).catch(() => undefined)
-          continue
-        }
+        if (barred.has(row.actor)) continue
         held += 1
         const chain = chains.get(row.actor)
         if (chain === undefined) {
@@ -245,7 +285,12 @@ const openLane = (
     }
     if (mine !== generation || closed) return
     const count = (tries.get(row.effect) ?? 0) + 1
-    if (!answer.accepted && mayPass(answer.message) && count < limits.deliveryTriesMax) {
+    const mayPass = !answer.accepted && count < limits.deliveryTriesMax
+    if (mayPass && isBarred(answer.message)) {
+      tries.set(row.effect, count)
+      return bar(row.actor, mine)
+    }
+    if (mayPass && refusalOf(answer.message) !== "never") {
       tries.set(row.effect, count)
       const waitMs = Math.min(limits.reconnectMsMax, limits.reconnectMsMin * 2 ** (count - 1))
       clock.after(waitMs, () => mine === generation && !closed && void send(row, mine), { unref: true })
@@ -280,13 +325,24 @@ const openLane = (
     pump()
   }
 
+  /** U6. */
+  const bar = (actor: string, mine: number): void => {
+    held -= chains.get(actor)?.length ?? 0
+    chains.delete(actor)
+    if (barred.size === 0)
+      clock.after(limits.suspendSeconds * 1000, () => mine === generation && restart(), { unref: true })
+    barred.add(actor)
+    pump()
+  }
+
   const restart = (): void => {
     if (closed) return
     generation += 1
     chains.clear()
+    barred.clear()
     held = 0
     away = false
-    place = outboxStart
+    place = floor
     pump()
   }
 
@@ -299,8 +355,8 @@ const openLane = (
   }
 }
 
-/** Refusals that time may heal (NIP-01's prefixes); every other is final. */
-const mayPass = (message: string): boolean => /^(error|rate-limited|auth-required):/.test(message) || message === ""
+const foreignReason = (bears: string, ours: string): string =>
+  `it cannot be signed: it bears the key ${bears}, and the wizard's key is ${ours} now`
 
 const isLate = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "late" in error && error.late === true

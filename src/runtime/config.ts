@@ -16,6 +16,9 @@ export class ConfigFault extends Schema.TaggedError<ConfigFault>()("ConfigFault"
 
 const PositiveNumber = Schema.Finite.check(Schema.isGreaterThan(0))
 
+/** Rows, bytes and tries come whole; only times may be fractions. */
+const PositiveCount = Schema.Int.check(Schema.isGreaterThan(0))
+
 const RoleConfig = Schema.Struct({
   class: Schema.optionalKey(Schema.String),
   executor: Schema.optionalKey(Schema.String),
@@ -27,10 +30,12 @@ const Config = Schema.Struct({
   roles: Schema.optionalKey(Schema.Record(Schema.String, RoleConfig)),
   limits: Schema.optionalKey(
     Schema.Struct(
-      Object.fromEntries(Object.keys(limits).map((name) => [name, Schema.optionalKey(PositiveNumber)])) as Record<
-        keyof Limits,
-        Schema.optionalKey<typeof PositiveNumber>
-      >,
+      Object.fromEntries(
+        Object.keys(limits).map((name) => [
+          name,
+          Schema.optionalKey(/Seconds|Ms/.test(name) ? PositiveNumber : PositiveCount),
+        ]),
+      ) as Record<keyof Limits, Schema.optionalKey<typeof PositiveNumber>>,
     ),
   ),
 })

@@ -119,10 +119,12 @@ export const openFollower = async (options: FollowOptions): Promise<Follower & {
           finish()
           resolve([...(told?.values() ?? [])])
         }
-        const cancel = clock.after(waitMs, () => {
+        const late = (): void => {
           finish()
           reject(new Error("not ended in time"))
-        })
+        }
+        // The connections hold the process for as long as it follows.
+        const cancel = clock.after(waitMs, late, { unref: true })
         const finish = (): void => {
           cancel()
           waiting.delete(look)

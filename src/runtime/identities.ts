@@ -2,12 +2,21 @@
  * Who is who at a start: the council's key, the wizards' keys, a person's. And, where the council's secret is kept, the
  * roster version that a new wizard or operator needs.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { NotCommitted } from "../engine/command-host.ts"
 import { executors, isExecutorName } from "../executors/executors.ts"
 import { keyFile, npubOf, parsePublicKey, readKey, readOrCreateKey } from "../identity/keys.ts"
 import type { Signatures } from "../identity/signature-pool.ts"
-import { isName, isOperator, isWizardClass, wizardByName, type RosterChange } from "../protocol/roster.ts"
+import {
+  isName,
+  isOperator,
+  isWizardClass,
+  wizardByName,
+  wizardClasses,
+  type RosterChange,
+} from "../protocol/roster.ts"
 import { classOfName } from "../roles/roles.ts"
+import { sleep, type ClockShape } from "../services/clock.ts"
 import type { StoreShape } from "../store/store.ts"
 import type { Home } from "./home.ts"
 import { StartRefused, type RuntimeOptions } from "./options.ts"
@@ -18,12 +27,16 @@ const pinnedCouncil = (home: Home): string | undefined =>
   existsSync(home.pin) ? parsePublicKey(readFileSync(home.pin, "utf8")) : undefined
 
 export const pinCouncil = (home: Home, pubkey: string): void => {
-  if (!existsSync(home.pin)) writeFileSync(home.pin, `${npubOf(pubkey)}\n`, { flush: true })
+  if (existsSync(home.pin)) return
+  writeFileSync(`${home.pin}.new`, `${npubOf(pubkey)}\n`, { flush: true })
+  renameSync(`${home.pin}.new`, home.pin)
 }
 
 /** The keys that this start works with. Throws StartRefused and what `identity/keys.ts` throws. */
 export const readIdentities = (options: RuntimeOptions, store: StoreShape, signatures: Signatures) => {
-  const { home, config } = options
+  const { home } = options
+  // Judged before any key is made: a start that is refused leaves nothing behind.
+  const chosen = choose(options)
   const stored = store.setting.get("runtime", "council") ?? pinnedCouncil(home)
   const pinned = options.council ?? stored
   if (options.council !== undefined && stored !== undefined && stored !== options.council) {
@@ -45,34 +58,9 @@ export const readIdentities = (options: RuntimeOptions, store: StoreShape, signa
         "a council whose secret is not here is joined over a relay: add --relay wss://… (the one the council uses)",
     })
   }
-  const twice = options.roles.find((role, i) => options.roles.findIndex(({ name }) => name === role.name) < i)
-  if (twice !== undefined) throw new StartRefused({ reason: `${twice.name} is named twice: give each --role once` })
-  const wizards = options.roles.map((role) => {
-    if (!isName(role.name) || role.name === "council" || role.name === "operator" || role.name === "all") {
-      throw new StartRefused({ reason: `"${role.name}" cannot be a wizard's name` })
-    }
-    const configured = config.roles?.[role.name]
-    const className = role.class ?? configured?.class ?? classOfName(role.name)
-    if (className === undefined) {
-      throw new StartRefused({
-        reason: `nobody knows a wizard called ${role.name}: say what it is with --class worker|researcher|implementation|local|tempo|monitor`,
-      })
-    }
-    if (!isWizardClass(className)) throw new StartRefused({ reason: `there is no class "${className}"` })
-    const executorName = role.executor ?? configured?.executor ?? "note"
-    if (!isExecutorName(executorName)) {
-      throw new StartRefused({
-        reason: `there is no executor "${executorName}" (known: ${Object.keys(executors).join(", ")})`,
-      })
-    }
-    const key = readOrCreateKey(keyFile(home.explicit, role.name))
-    return {
-      name: role.name,
-      className,
-      executor: executors[executorName],
-      signer: signatures.signerFor(key.secret),
-      fresh: key.created,
-    }
+  const wizards = chosen.map(({ name, className, executor }) => {
+    const key = readOrCreateKey(keyFile(home.explicit, name))
+    return { name, className, executor, signer: signatures.signerFor(key.secret), fresh: key.created }
   })
   // A person's own key is admitted by --operator; only without one is a key made here, and only by who founds a council.
   const operatorFile = keyFile(home.explicit, "operator")
@@ -86,6 +74,31 @@ export const readIdentities = (options: RuntimeOptions, store: StoreShape, signa
   return { council, wizards, operator, operators: options.operators }
 }
 
+/** The wizards that are asked for. Throws StartRefused. */
+const choose = ({ roles, config }: RuntimeOptions) => {
+  const twice = roles.find((role, i) => roles.findIndex(({ name }) => name === role.name) < i)
+  if (twice !== undefined) throw new StartRefused({ reason: `${twice.name} is named twice: give each --role once` })
+  return roles.map((role) => {
+    const { name } = role
+    if (!isName(name) || ["council", "operator", "all"].includes(name)) {
+      throw new StartRefused({ reason: `"${name}" cannot be a wizard's name` })
+    }
+    const configured = config.roles?.[name]
+    const className = role.class ?? configured?.class ?? classOfName(name)
+    const classes = wizardClasses.join("|")
+    if (className === undefined) {
+      throw new StartRefused({ reason: `nobody knows a wizard called ${name}: say what it is with --class ${classes}` })
+    }
+    if (!isWizardClass(className)) throw new StartRefused({ reason: `there is no class "${className}" (${classes})` })
+    const executor = role.executor ?? configured?.executor ?? "note"
+    if (!isExecutorName(executor)) {
+      const known = Object.keys(executors).join(", ")
+      throw new StartRefused({ reason: `there is no executor "${executor}" (known: ${known})` })
+    }
+    return { name, className, executor: executors[executor] }
+  })
+}
+
 export type Identities = ReturnType<typeof readIdentities>
 
 /**
@@ -95,9 +108,27 @@ export const settleRoster = async (
   options: RuntimeOptions,
   { council, wizards, operators, operator }: Identities,
   rosters: RosterKeeper,
+  clock: ClockShape,
 ): Promise<void> => {
   if (council.signer === undefined) return
   await rosters.read
+  for (;;) {
+    try {
+      return await writeChanges(options, { wizards, operators, operator }, rosters)
+    } catch (error) {
+      // No room on the disk: without it nobody could command, so it is tried until it is written.
+      if (!(error instanceof NotCommitted)) throw error
+      options.warn(`the roster could not be written, trying again: ${error.message}`)
+      await sleep(clock, options.limits.retryMsMin)
+    }
+  }
+}
+
+const writeChanges = async (
+  options: RuntimeOptions,
+  { wizards, operators, operator }: Pick<Identities, "wizards" | "operators" | "operator">,
+  rosters: RosterKeeper,
+): Promise<void> => {
   const held = rosters.inForce()
   const changes: RosterChange[] = []
   // Somebody must be able to command a council that is founded here.

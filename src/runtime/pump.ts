@@ -3,6 +3,7 @@
  * whether there is room is judged once more in the transaction.
  */
 import type { Counts } from "../engine/commands.ts"
+import { HostStopped } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Limits } from "../limits.ts"
 import type { ClockShape } from "../services/clock.ts"
@@ -29,23 +30,29 @@ export const openPump = (options: {
   const { name, engine, store, counts, limits, clock } = options
   const lane = (work: "verb" | "task", openMax: number, may: () => boolean) => {
     let busy = false
+    let again = false
     const pump = async (): Promise<void> => {
-      if (busy || !may()) return
-      const room = openMax - counts.open(name, work)
-      if (room <= 0) return
-      const rows = store.command.nextUp(name, work, room)
-      if (rows.length === 0) return
+      again = true
+      if (busy) return
       busy = true
       try {
-        const outcomes = await engine.deliver(
-          rows.map(({ actor, receipts }) => ({ actor, cause: `begin/${receipts}`, event: { type: "begin" } })),
-        )
-        busy = false
-        if (outcomes.includes("applied")) void pump()
+        // A call that comes while one is under way may know of what the other did not see.
+        while (again && may()) {
+          again = false
+          const room = openMax - counts.open(name, work)
+          const rows = room > 0 ? store.command.nextUp(name, work, room) : []
+          if (rows.length === 0) break
+          const outcomes = await engine.deliver(
+            rows.map(({ actor, receipts }) => ({ actor, cause: `begin/${receipts}`, event: { type: "begin" } })),
+          )
+          again ||= outcomes.includes("applied")
+        }
       } catch (error) {
-        busy = false
+        if (error instanceof HostStopped) return
         options.warn(`${name}: nothing could be begun, trying again: ${(error as Error).message}`)
         clock.after(limits.retryMsMin, () => void pump(), { unref: true })
+      } finally {
+        busy = false
       }
     }
     return () => void pump()

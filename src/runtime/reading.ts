@@ -32,13 +32,15 @@ export const subscriptionsOf = (options: {
   readonly limits: Limits
   readonly rosters: RosterKeeper
   readonly open: () => boolean
+  /** Whether this reading looks back the whole way: at start and hourly, as senders backdate and phones queue. */
+  readonly isDeep: () => boolean
 }): readonly Subscription[] => {
   const { url, pubkey, store, clock, limits, rosters } = options
   const since = (subscription: SubscriptionName, firstMs: () => number) => (): number => {
     const cursor = store.cursor.get(pubkey, url, subscription)
     if (cursor === undefined) return firstMs()
-    const quick = clock.nowMs() - cursor < limits.lookBackSecondsQuick * 1000
-    const lookBack = quick ? limits.lookBackSecondsQuick : limits.lookBackSecondsMax
+    const isLong = clock.nowMs() - cursor > limits.lookBackSecondsQuick * 1000
+    const lookBack = isLong || options.isDeep() ? limits.lookBackSecondsMax : limits.lookBackSecondsQuick
     return Math.min(cursor, clock.nowMs()) - lookBack * 1000
   }
   const ownMs = (): number => clock.nowMs() - (limits.commandAgeSecondsMax + 2 * 24 * 3600) * 1000

@@ -10,14 +10,16 @@ import { openEngine, type EngineShape } from "../engine/engine.ts"
 import { upgradeActors } from "../engine/upgrade.ts"
 import { isOperator, isName, isWizardClass } from "../protocol/roster.ts"
 import { openPublisher } from "../publish/publisher.ts"
+import { npubOf } from "../identity/keys.ts"
 import { SignaturePool } from "../identity/signature-pool.ts"
+import { Verifier } from "../identity/verifier.ts"
 import { serveRelay } from "../relay/relay.ts"
 import { Chance } from "../services/chance.ts"
 import { Clock, type ClockShape } from "../services/clock.ts"
 import { Socket } from "../services/socket.ts"
 import type { Limits } from "../limits.ts"
 import { takeLock } from "../store/lock.ts"
-import { openStore, type StoreShape } from "../store/store.ts"
+import { openStore, Store, type StoreShape } from "../store/store.ts"
 import { answers } from "./answers.ts"
 import { serveControl } from "./control.ts"
 import { makeHome } from "./home.ts"
@@ -49,17 +51,14 @@ export interface Runtime {
   readonly working: () => number
 }
 
+/** What a runtime takes from its context, beside the home's store. */
+export type RuntimeServices = Clock | Chance | Socket | Verifier | SignaturePool
+
 /** Fails, or dies, with errors whose message says what to do; then nothing is left open. */
-export const openRuntime = (
-  options: RuntimeOptions,
-): Effect.Effect<Runtime, unknown, Scope.Scope | Clock | Chance | Socket | SignaturePool> =>
+export const openRuntime = (options: RuntimeOptions): Effect.Effect<Runtime, unknown, Scope.Scope | RuntimeServices> =>
   Effect.gen(function* () {
-    const { home, limits, warn } = options
+    const { home } = options
     const clock = yield* Clock
-    const chance = yield* Chance
-    const socket = yield* Socket
-    const signatures = yield* SignaturePool
-    const startedMs = clock.nowMs()
     makeHome(home)
     yield* hold(
       () => takeLock(home.dir, clock),
@@ -69,6 +68,22 @@ export const openRuntime = (
       () => openStore(home.database),
       (opened) => opened.database.close(),
     )
+    return yield* runtimeOver(options).pipe(Effect.provideService(Store, store))
+  })
+
+/** The same over a store that is open already. */
+export const runtimeOver = (
+  options: RuntimeOptions,
+): Effect.Effect<Runtime, unknown, Scope.Scope | Store | RuntimeServices> =>
+  Effect.gen(function* () {
+    const { home, limits, warn } = options
+    const clock = yield* Clock
+    const chance = yield* Chance
+    const socket = yield* Socket
+    const signatures = yield* SignaturePool
+    const verifier = yield* Verifier
+    const store = yield* Store
+    const startedMs = clock.nowMs()
     const identities = readIdentities(options, store, signatures)
     const rosterOf = (): RosterKeeper => rosters
     const instance = chance.hex(8)
@@ -99,15 +114,16 @@ export const openRuntime = (
       serveRelay({
         port,
         file: home.relayDatabase,
-        verifier: signatures.verifier,
+        verifier,
         clock,
         limits,
         ...(onBroken !== undefined && { onBroken }),
       })
+    const broken = Promise.withResolvers<Error>()
     // Closed here too: a start that fails further down has no tree yet that would do it.
     const first = embedded
       ? yield* Effect.acquireRelease(
-          Effect.tryPromise({ try: () => openRelay(options.relayPort), catch: (error) => error }),
+          Effect.tryPromise({ try: () => openRelay(options.relayPort, broken.resolve), catch: (error) => error }),
           (server) => Effect.promise(server.close),
         )
       : undefined
@@ -149,7 +165,7 @@ export const openRuntime = (
         commands: projection,
         publisher,
         rosters,
-        signatures,
+        verifier,
         clock,
         chance,
         socket,
@@ -172,15 +188,21 @@ export const openRuntime = (
       limits,
       clock,
       warn,
+      engine,
       store,
       wizards,
       rosters,
-      relay: first === undefined ? undefined : { first, again: (onBroken) => openRelay(first.port, onBroken) },
+      relay:
+        first === undefined
+          ? undefined
+          : { first, broken: broken.promise, again: (onBroken) => openRelay(first.port, onBroken) },
     })
-    yield* Effect.promise(() => settleRoster(options, identities, rosters)).pipe(
+    yield* Effect.promise(() => settleRoster(options, identities, rosters, clock)).pipe(
       Effect.catchDefect((error) => Effect.sync(() => warn((error as Error).message))),
       Effect.forkScoped,
     )
+    const sweeping = sweepSeen(engine, store, clock, limits)
+    yield* Effect.addFinalizer(() => Effect.sync(sweeping.close))
     const runtime: Runtime = {
       wizards,
       rosters,
@@ -215,6 +237,18 @@ const hold = <A>(open: () => A, close: (opened: A) => void | Promise<void>) =>
   Effect.acquireRelease(Effect.try({ try: open, catch: (error) => error }), (opened) =>
     Effect.promise(async () => close(opened)),
   )
+
+/** Ids stay in `seen` longer than any command may be old, not for ever: strangers write as many as they like. */
+const sweepSeen = (engine: EngineShape, store: StoreShape, clock: ClockShape, limits: Limits) => {
+  let cancel = (): void => {}
+  const sweep = (): void => {
+    cancel = clock.after(limits.sweepSeconds * 1000, sweep, { unref: true })
+    // What is not swept now is swept the next time.
+    void engine.write(() => store.seen.sweep(clock.nowMs() - limits.seenSecondsMax * 1000)).catch(() => undefined)
+  }
+  sweep()
+  return { close: () => cancel() }
+}
 
 /** What was said last still goes out, where a relay is there to take it. */
 const farewell = (
@@ -267,6 +301,12 @@ const handlersOf = (runtime: Runtime, nudge: () => void): Parameters<typeof serv
     admit: async ({ name = "", pubkey = "", class: className = "" }) => {
       if (!isName(name) || !isWizardClass(className))
         throw new StartRefused({ reason: `${name} cannot be admitted as "${className}"` })
+      const held = runtime.rosters.inForce()
+      const known = held?.wizards.find((wizard) => wizard.name === name || wizard.pubkey === pubkey)
+      if (known !== undefined)
+        throw new StartRefused({ reason: `${known.name} is admitted already, with the key ${npubOf(known.pubkey)}` })
+      if (pubkey === runtime.rosters.council || (held !== undefined && isOperator(held, pubkey)))
+        throw new StartRefused({ reason: "that key commands the council, it cannot be a wizard's as well" })
       const roster = await runtime.rosters.amend([{ type: "add-wizard", name, pubkey, class: className }])
       return { version: roster.version }
     },

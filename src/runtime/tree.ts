@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import { superviseActor } from "../../actors/bridge.ts"
 import { runChannel } from "../../actors/channel.ts"
+import type { EngineShape } from "../engine/engine.ts"
 import type { Limits } from "../limits.ts"
 import type { RelayServer } from "../relay/relay.ts"
 import type { ClockShape } from "../services/clock.ts"
@@ -16,6 +17,8 @@ import type { WizardHost } from "./wizard.ts"
 export interface EmbeddedRelay {
   /** The one that the start opened, so that a busy port is told at once. */
   readonly first: RelayServer
+  /** Resolves with the fault of the first one, if it breaks. */
+  readonly broken: Promise<Error>
   /** Opens it anew, on the same port. */
   readonly again: (onBroken: (error: Error) => void) => Promise<RelayServer>
 }
@@ -24,15 +27,19 @@ export const treeOf = (parts: {
   readonly limits: Limits
   readonly clock: ClockShape
   readonly warn: (message: string) => void
+  readonly engine: EngineShape
   readonly store: StoreShape
   readonly wizards: readonly WizardHost[]
   readonly rosters: RosterKeeper
   readonly relay: EmbeddedRelay | undefined
 }): SupervisorHandle => {
-  const { limits, clock, warn, store, wizards, rosters } = parts
+  const { limits, clock, warn, engine, store, wizards, rosters } = parts
   const record = ({ path, reason, atMs }: { path: string; reason: string; atMs: number }): void => {
     warn(`${path} was restarted: ${reason}`)
-    store.database.transaction(() => store.restart.add(atMs, path, reason))
+    // On a full disk the restart goes on untold.
+    void engine
+      .write(() => store.restart.add(atMs, path, reason))
+      .catch((error: unknown) => warn(`a restart was not recorded: ${(error as Error).message}`))
   }
   const common = { limits, clock, record }
   const wizardTrees = wizards.map((wizard) =>
@@ -66,25 +73,23 @@ export const treeOf = (parts: {
   })
 }
 
-const relayChild = ({ first, again }: EmbeddedRelay): Child => {
-  let next: RelayServer | undefined = first
-  let broken: (error: Error) => void = () => {}
+const relayChild = ({ first, broken, again }: EmbeddedRelay): Child => {
+  let next: { readonly server: RelayServer; readonly broken: Promise<Error> } | undefined = { server: first, broken }
   return {
     name: "relay",
     restart: "permanent",
     run: Effect.acquireRelease(
       Effect.tryPromise({
         try: async () => {
-          const server = next ?? (await again((error) => broken(error)))
+          const fault = Promise.withResolvers<Error>()
+          const opened = next ?? { server: await again(fault.resolve), broken: fault.promise }
           next = undefined
-          return server
+          return opened
         },
         catch: (error) => error,
       }),
-      (server) => Effect.promise(server.close),
-    ).pipe(
-      Effect.andThen(Effect.callback<void, Error>((resume) => void (broken = (error) => resume(Effect.fail(error))))),
-    ),
+      ({ server }) => Effect.promise(server.close),
+    ).pipe(Effect.flatMap((opened) => Effect.promise(() => opened.broken).pipe(Effect.flatMap(Effect.fail)))),
   }
 }
 

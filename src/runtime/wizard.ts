@@ -11,11 +11,10 @@ import { runWizard, type WizardActor, type WizardReport } from "../../actors/wiz
 import { superviseActor } from "../../actors/bridge.ts"
 import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
 import type { Commands } from "../engine/commands.ts"
-import { HostStopped } from "../engine/command-host.ts"
-import { NotCommitted } from "../engine/command-host.ts"
+import { HostStopped, NotCommitted } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Executor } from "../executors/executor.ts"
-import type { Signatures } from "../identity/signature-pool.ts"
+import type { VerifierShape } from "../identity/verifier.ts"
 import type { Signer } from "../identity/signer.ts"
 import { openIntake } from "../intake/intake.ts"
 import type { Limits } from "../limits.ts"
@@ -52,7 +51,7 @@ export interface WizardHostOptions {
   readonly commands: Pick<Commands, "counts" | "row">
   readonly publisher: Publisher
   readonly rosters: RosterKeeper
-  readonly signatures: Signatures
+  readonly verifier: VerifierShape
   readonly clock: ClockShape
   readonly chance: ChanceShape
   readonly socket: SocketShape
@@ -89,7 +88,14 @@ export interface WizardHost {
 export const openWizard = Effect.fnUntraced(function* (options: WizardHostOptions) {
   const { name, home, clock, chance } = options
   const artifacts = options.executor.needsClone
-    ? yield* openArtifacts({ wizard: name, dir: home.artifacts(name), clones: `${home.work}/${name}`, clock, chance })
+    ? yield* openArtifacts({
+        wizard: name,
+        dir: home.artifacts(name),
+        clones: `${home.work}/${name}`,
+        clock,
+        chance,
+        limits: options.limits,
+      })
     : undefined
   if (artifacts !== undefined) yield* artifacts.sweep
   return assemble(options, artifacts)
@@ -125,7 +131,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
           store,
           counts,
           limits,
-          executor: executorLine(executor),
+          executor: executor.about,
           nowMs: clock.nowMs,
           startedMs: options.startedMs,
         })
@@ -177,6 +183,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     heard: ({ createdAt, interval, state: theirs, instance }, stored) => {
       // Stored ones of the very second of our start may be our own, from the life before.
       const startSeconds = Math.floor(options.startedMs / 1000)
+      // One that has been silent for three of its intervals since is gone.
+      if (nowSeconds(clock) - createdAt > 3 * interval) return
       if (stored ? createdAt <= startSeconds : createdAt < startSeconds) return
       heard = true
       // Only a newcomer, who listens, is answered: two that work would answer each other for ever (P23).
@@ -233,6 +241,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
         await intake.importOwn()
         await worker.recover()
         await fixFloors({ pubkey, relays: options.relays, engine, store, clock, limits })
+        // Once more: what a relay told meanwhile.
+        await intake.importOwn()
         return
       } catch (error) {
         if (error instanceof HostStopped) return
@@ -267,7 +277,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       clock,
       chance: options.chance,
       limits,
-      verifier: options.signatures.verifier,
+      verifier: options.verifier,
       signer,
       subscriptions: () => subscriptionsFor(url),
       take: (batch) => take(url, batch),
@@ -276,7 +286,9 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
         if (report.state === "catching-up") {
           publisher.reconnected(name, url)
           options.reached()
-          void giveProfile(connection, url)
+          void giveProfile(connection, url).catch((error: unknown) =>
+            warn(`${name}: no profile for ${url}: ${(error as Error).message}`),
+          )
         }
       },
     })
@@ -295,6 +307,9 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       throw error
     })
     unwritten = false
+    // A stored reading that was deep when it ended was deep when it began.
+    if (batch.subscription === "commands" && batch.phase === "stored" && batch.cursorMs !== undefined && isDeep(url))
+      readDeepMs.set(url, clock.nowMs())
     if (batch.subscription !== "roster") return
     for (const { id } of batch.events) rosters.given(url).add(id)
     // A cursor is given only with everything that the relay holds.
@@ -326,7 +341,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   }
 
   const giveProfile = async (connection: RelayConnection, url: string): Promise<void> => {
-    const about = `${options.className} wizard, ${executorLine(executor)}`
+    const about = `${options.className} wizard, ${executor.about}`
     if (store.setting.get(name, `profile ${url}`) === about) return
     const template = profileTemplate({ name, about, createdAt: nowSeconds(clock) })
     const [event] = await signer.sign([withId(pubkey, template)])
@@ -335,8 +350,19 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       await engine.write(() => store.setting.put(name, `profile ${url}`, about)).catch(() => undefined)
   }
 
+  /** When each relay was last read back the whole way, in this life. */
+  const readDeepMs = new Map<string, number>()
+  const isDeep = (url: string): boolean =>
+    clock.nowMs() - (readDeepMs.get(url) ?? Number.NEGATIVE_INFINITY) > limits.lookBackDeepSeconds * 1000
+  let cancelDeep = (): void => {}
+  const readDeep = (): void => {
+    cancelDeep = clock.after(limits.lookBackDeepSeconds * 1000, readDeep, { unref: true })
+    for (const [url, connection] of connections) if (isDeep(url)) connection.reread("commands")
+  }
+  readDeep()
+
   const subscriptionsFor = (url: string): readonly Subscription[] =>
-    subscriptionsOf({ url, pubkey, store, clock, limits, rosters, open: () => open })
+    subscriptionsOf({ url, pubkey, store, clock, limits, rosters, open: () => open, isDeep: () => isDeep(url) })
 
   const watches = [
     rosters.watch(() => {
@@ -345,19 +371,22 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
         connection.resubscribe()
         void giveRosters(connection, url)
       }
-      void withdraw(engine, store, rosters, name)
+      void withdraw({ engine, store, rosters, clock, limits, warn }, name)
     }),
     engine.watch(({ steps }) => {
       if (!steps.some((step) => step.actor.endsWith(`/${name}`))) return
       pump.verbs()
       tally()
+      // Not one by one: reading a relay again is worth it when there is some room.
+      if (intake.isHolding() && counts.queued(name) <= limits.queueRowsMax / 2)
+        for (const url of intake.resume()) connections.get(url)?.reread("commands")
     }),
   ]
 
   return {
     name,
     pubkey,
-    executor: executorLine(executor),
+    executor: executor.about,
     status: () => ({
       ...(actor?.status() ?? { state: "waiting", open: 0, queued: 0, sinceMs: options.startedMs }),
       instanceHeard: heard,
@@ -372,11 +401,17 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     drain: async () => {
       tell({ type: "drain" })
       draining = true
+      // What the pump had sent before that is begun by now, and waited for.
+      await engine.write(() => undefined).catch(() => undefined)
       const cancel = clock.after(limits.drainSecondsMax * 1000, () => release())
       if (worker.running() === 0) release()
       await released
       cancel()
-      await worker.abandon("the runtime was stopped before it was done")
+      // A disk without room must not hold the process: what is not written is lost at the next start just so.
+      const given = Promise.withResolvers<void>()
+      const giveUp = clock.after(limits.farewellMsMax, given.resolve)
+      await Promise.race([worker.abandon("the runtime was stopped before it was done"), given.promise])
+      giveUp()
       tell({ type: "drained" })
     },
     send,
@@ -390,34 +425,34 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     ],
     close: () => {
       for (const unwatch of watches) unwatch()
+      cancelDeep()
       worker.close()
       heartbeats.close()
     },
   }
 }
 
-const executorLine = (executor: Executor): string =>
-  executor.name === "note" ? "note; no model attached" : executor.name
-
-/** Work whose author lost the right to it ends. */
+/** Work whose author lost the right to it ends; what is not written is tried again. */
 const withdraw = async (
-  engine: EngineShape,
-  store: StoreShape,
-  rosters: RosterKeeper,
+  options: Pick<WizardHostOptions, "engine" | "store" | "rosters" | "clock" | "limits" | "warn">,
   wizard: string,
 ): Promise<void> => {
-  const roster = rosters.inForce()
-  if (roster === undefined) return
-  const rows = store.command.unended(wizard).filter((row) => standing(roster, row.author) !== "operator")
-  if (rows.length === 0) return
-  await engine
-    .deliver(
-      rows.map(({ actor }) => ({
-        actor,
-        cause: `roster/${roster.version}`,
-        event: { type: "cancel", reason: "authority withdrawn" },
-      })),
-    )
-    // It is judged again when it would begin.
-    .catch(() => undefined)
+  const { engine, store, rosters, clock, limits, warn } = options
+  for (;;) {
+    const roster = rosters.inForce()
+    if (roster === undefined) return
+    const rows = store.command
+      .unended(wizard)
+      .filter((row) => row.state !== "faulted" && standing(roster, row.author) !== "operator")
+    const event = { type: "cancel", reason: "authority withdrawn" }
+    try {
+      if (rows.length > 0)
+        await engine.deliver(rows.map(({ actor }) => ({ actor, cause: `roster/${roster.version}`, event })))
+      return
+    } catch (error) {
+      if (error instanceof HostStopped) return
+      warn(`${wizard}: withdrawn work could not be ended, trying again: ${(error as Error).message}`)
+      await sleep(clock, limits.retryMsMin)
+    }
+  }
 }

@@ -1,7 +1,7 @@
 /**
  * A client's web socket as a service, so that the simulator can give relays of its own making.
  *
- * Owns the bound on one incoming frame. Calls `closed` exactly once, also where a connection was never opened; after it,
+ * Owns the bound on one incoming frame: above it the socket closes with 1009 and says so in `reason`. Calls `closed` exactly once, also where a connection was never opened; after it,
  * nothing else. One of the two files that touch `ws`; the other is the embedded relay's.
  */
 import { Context, Layer } from "effect"
@@ -31,6 +31,7 @@ export interface SocketShape {
   readonly connect: (
     url: string,
     handlers: SocketHandlers,
+    /** `frameBytesMax` bounds what comes in. */
     limits: { readonly frameBytesMax: number; readonly connectMsMax: number },
   ) => SocketConnection
 }

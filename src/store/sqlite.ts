@@ -106,7 +106,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
         if (broken !== undefined) return reject(broken)
         if (wal === undefined) return resolve()
         fdatasync(wal, (error) => {
-          if (error === null) return resolve()
+          // One that failed meanwhile may have hidden what this one did not write.
+          if (error === null) return broken === undefined ? resolve() : reject(broken)
           broken = new DatabaseBroken({ file, reason: `the disk did not confirm a write (${error.message}); stopping` })
           reject(broken)
         })

@@ -252,6 +252,34 @@ const make = (opened: Database, writes: boolean) => {
           indexOf(after.effect),
           most,
         ),
+      /** The same without those that this relay has answered. */
+      unanswered: (kind: string, owner: string, relay: string, after: OutboxPlace, most: number): OutboxRow[] =>
+        all(
+          `${outboxRow} WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, idx) > (?, ?) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.actor = t.actor AND d.seq = t.seq AND d.idx = t.idx AND d.relay = ?) ORDER BY position, idx LIMIT ?`,
+          kind,
+          owner,
+          after.position,
+          indexOf(after.effect),
+          relay,
+          most,
+        ),
+      /** Those that each of these relays has answered; whoever else they waited for. */
+      answered: (
+        kind: string,
+        owner: string,
+        relays: readonly string[],
+        after: OutboxPlace,
+        most: number,
+      ): OutboxRow[] =>
+        all(
+          `${outboxRow} WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, idx) > (?, ?) AND NOT EXISTS (SELECT 1 FROM json_each(?) r WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.actor = t.actor AND d.seq = t.seq AND d.idx = t.idx AND d.relay = r.value)) ORDER BY position, idx LIMIT ?`,
+          kind,
+          owner,
+          after.position,
+          indexOf(after.effect),
+          JSON.stringify(relays),
+          most,
+        ),
       countPending: (kind: string, owner: string): number =>
         get<{ n: number }>(
           "SELECT count(*) AS n FROM outbox WHERE kind = ? AND owner = ? AND state = 'pending'",

@@ -1,6 +1,7 @@
 import * as fc from "fast-check"
 import { afterEach, describe, expect, it } from "vitest"
 import { Undelivered } from "../../actors/relay-outgoing.ts"
+import type { Limits } from "../../src/limits.ts"
 import { harness, keyPair, notesOf, type Harness } from "../support/relay-harness.ts"
 import { scriptedRelay, type Script, type ScriptedRelay } from "../support/scripted-relay.ts"
 
@@ -126,6 +127,19 @@ describe("relay connection", () => {
     ])
   })
 
+  it("RR3: what was overdue when it counted as read is told of again when it is read after all, once", async () => {
+    const relay = await relayWith({ onReq: () => [] })
+    const held = connect(relay.url, () => [notesOf("a", author.pubkey), notesOf("b", author.pubkey)], {
+      limits: { historyWaitSecondsMax: 0.05 },
+    })
+    await held.until(() => live(held))
+    const [client] = relay.clients
+    for (const _ of "twice") client?.send("EOSE", client.asked[0]?.id, ["finish"])
+    client?.send("EVENT", client.asked[1]?.id, author.event("after", now))
+    await held.until(() => held.ids("b").length === 1)
+    expect(held.reads).toEqual(["a", "b", "a"])
+  })
+
   it("P9: a live event with an old date before EOSE does not hide what lies between", async () => {
     const events = Array.from({ length: 8 }, (_, index) => author.event(`n${index}`, now - 10 * index))
     const relay = await relayWith({ cap: 4 })
@@ -162,7 +176,22 @@ describe("relay connection", () => {
     expect(held.reports.map(({ state }) => state)).toContain("authenticating")
   })
 
-  it("P11: CLOSED: restricted stops that subscription, others are tried again, both count as read", async () => {
+  it("RA1: after AUTH was taken another challenge is kept, and answered only when it is demanded again", async () => {
+    const relay = await relayWith({ auth: true })
+    const held = connect(relay.url, () => [notesOf("notes", author.pubkey)])
+    await held.until(() => live(held))
+    const [client] = relay.clients
+    if (client === undefined) throw new Error("no client")
+    for (const n of [2, 3, 4, 5]) client.send("AUTH", (client.challenge = `challenge-${n}`))
+    relay.give(author.event("after", now))
+    await held.until(() => held.ids().length === 1)
+    expect(held.connection.status().state).toBe("live")
+    client.authenticated = false
+    await expect(held.connection.publish(author.event("mine", now, 7))).resolves.toMatchObject({ accepted: true })
+    expect(client.answered).toEqual(["challenge-1", "challenge-5"])
+  })
+
+  it("P11: CLOSED: restricted stops that subscription, others are tried again, both count as read; read after all, once more (RR3)", async () => {
     let tries = 0
     const relay = await relayWith({
       onReq: (id) => {
@@ -173,12 +202,100 @@ describe("relay connection", () => {
     relay.give(author.event("n", now))
     const held = connect(relay.url, () => ["never", "later", "good"].map((name) => notesOf(name, author.pubkey)))
     await held.until(() => held.ids("later").length === 1 && live(held))
-    expect(held.reads).toEqual(["never", "later", "good"])
+    expect(held.reads).toEqual(["never", "later", "good", "later"])
     expect(relay.clients[0]?.asked.filter(({ id }) => id.startsWith("never"))).toHaveLength(1)
     expect(held.batches.some(({ subscription }) => subscription === "never")).toBe(false)
     relay.script = {}
     held.connection.resubscribe()
-    await held.until(() => held.ids("never").length === 1)
+    await held.until(() => held.ids("never").length === 1 && live(held))
+    expect(held.reads.slice(4)).toEqual(["never"])
+  })
+
+  it("RR4: reread reads one subscription again from its cursor, although a take that was resolved moved none", async () => {
+    const relay = await relayWith({ hints: true })
+    const held = connect(relay.url, () => ["a", "b"].map((name) => notesOf(name, author.pubkey, (now - 60) * 1000)))
+    await held.until(() => live(held))
+    held.connection.resubscribe()
+    expect(relay.clients[0]?.asked).toHaveLength(2)
+    const left = author.event("left", now - 30)
+    relay.stored.push(left)
+    held.connection.reread("a")
+    await held.until(() => held.ids("a").length === 1 && live(held))
+    held.connection.reread("nothing")
+    relay.give(author.event("live", now))
+    await held.until(() => held.ids("a").length === 2 && held.ids("b").length === 1)
+    expect(held.reads).toEqual(["a", "b", "a"])
+    expect(relay.clients[0]?.asked.map(({ filter }) => filter.since)).toEqual([now - 60, now - 60, now - 60])
+    expect(relay.clients[0]?.subscriptions.size).toBe(2)
+    const last = held.batches.findLast(({ subscription }) => subscription === "a")
+    expect([last?.phase, typeof last?.cursorMs]).toEqual(["live", "number"])
+  })
+
+  it("RR4: while it waits for its turn to be read again it stays live, without a cursor", async () => {
+    const relay = await relayWith()
+    const held = connect(relay.url, () => ["a", "b"].map((name) => notesOf(name, author.pubkey, (now - 60) * 1000)))
+    await held.until(() => live(held))
+    relay.script = { onReq: () => [] }
+    held.connection.reread("a")
+    held.connection.reread("b")
+    const backdated = author.event("backdated", now - 3600)
+    for (const [id] of relay.clients[0]?.subscriptions ?? []) relay.clients[0]?.send("EVENT", id, backdated)
+    await held.until(() => held.ids("b").length === 1)
+    expect(held.batches.findLast(({ subscription }) => subscription === "b")).not.toHaveProperty("cursorMs")
+    expect(held.reads).toEqual(["a", "b"])
+    relay.script = {}
+    relay.clients[0]?.send("EOSE", relay.clients[0].asked.at(-1)?.id, ["finish"])
+    await held.until(() => live(held))
+    expect(held.reads).toEqual(["a", "b", "a", "b"])
+  })
+
+  it("RR4: the end of a reading that was broken off does not end the one that waits", async () => {
+    const asked = Promise.withResolvers<string>()
+    const relay = await relayWith({
+      onReq: (id) => (id.startsWith("b") ? (asked.resolve(id), []) : undefined),
+    })
+    const held = connect(relay.url, () => ["a", "b"].map((name) => notesOf(name, author.pubkey)))
+    const id = await asked.promise
+    relay.script = { onReq: () => [] }
+    held.connection.reread("a")
+    held.connection.reread("b")
+    relay.clients[0]?.send("EOSE", id, ["finish"])
+    relay.clients[0]?.send("EVENT", id, author.event("former", now))
+    await held.until(() => held.ids("b").length === 1)
+    const [batch, ...more] = held.batches.filter(({ subscription }) => subscription === "b")
+    expect([batch?.cursorMs, more]).toEqual([undefined, []])
+    expect(held.reads).toEqual(["a"])
+  })
+
+  it("RR4: reread from the middle of a reading begins it anew, and the former one's end moves no cursor", async () => {
+    const again = Promise.withResolvers<string>()
+    const former = author.event("former", now)
+    const relay = await relayWith({
+      onReq: (id) => {
+        if (id.endsWith("/1")) again.resolve(id)
+        return id.endsWith("/0")
+          ? [
+              ["EVENT", id, former],
+              ["EOSE", id, ["finish"]],
+            ]
+          : []
+      },
+    })
+    const held = connect(relay.url, () => [notesOf("notes", author.pubkey)], {
+      take: async ({ events }) => {
+        if (events.length === 0) return
+        // Its OK comes after the EOSE, which waits for this batch.
+        await held.connection.publish(author.event("beacon", now, 7))
+        held.connection.reread("notes")
+      },
+    })
+    const id = await again.promise
+    await held.until(() => held.ids().length === 1)
+    expect(held.reads).toEqual([])
+    relay.clients[0]?.send("EOSE", id, ["finish"])
+    await held.until(() => live(held))
+    expect(held.reads).toEqual(["notes"])
+    expect(held.batches.map(({ cursorMs }) => cursorMs !== undefined)).toEqual([false, true])
   })
 
   it("P3: what is in flight when the connection drops is undelivered; duplicate counts as accepted", async () => {
@@ -221,8 +338,9 @@ describe("relay connection", () => {
     const relay = await relayWith()
     const events = [0, 1, 2].map((n) => author.event(`n${n}`, now - n))
     events.forEach(relay.give)
-    let refusals = 3
+    let refusals = 8
     const held = connect(relay.url, () => [notesOf("notes", author.pubkey)], {
+      limits: { retryMsMin: 5, uncommittedMsMax: 20, reconnectMsMin: 3_600_000, reconnectMsMax: 3_600_000 },
       take: async ({ events }) => {
         if (events.length > 0 && refusals-- > 0) throw new Error("mailbox full")
       },
@@ -234,19 +352,56 @@ describe("relay connection", () => {
     expect(held.reads).toEqual(["notes"])
   })
 
-  it("RI3: more than can be worked on is not read from the socket, and all of it comes in the end", async () => {
+  it("P28, RR3: a live event that was not committed is read again, and that reading is told of", async () => {
     const relay = await relayWith()
+    let refusals = 1
     const held = connect(relay.url, () => [notesOf("notes", author.pubkey)], {
-      limits: { intakeRowsMax: 4 },
-      take: () => new Promise((resolve) => void setImmediate(resolve)),
+      limits: { retryMsMin: 5, uncommittedMsMax: 20 },
+      take: async ({ events }) => {
+        if (events.length > 0 && refusals-- > 0) throw new Error("disk full")
+      },
     })
     await held.until(() => live(held))
-    const events = Array.from({ length: 120 }, (_, n) => author.event(`n${n}`.padEnd(20_000), now))
-    events.forEach(relay.give)
-    await held.until(() => held.ids().length === events.length)
-    // Each is 20 kB and one read of a socket 64 kB, so an unread socket shows in the batches.
-    expect(Math.max(...held.batches.map(({ events }) => events.length))).toBeLessThan(20)
-    expect(new Set(held.ids()).size).toBe(events.length)
+    relay.give(author.event("live", now))
+    await held.until(() => held.reads.length === 2)
+    expect(held.ids()).toHaveLength(1)
+  })
+
+  it.for<Partial<Limits>>([{ intakeRowsMax: 4 }, { intakeBytesMax: 80_000 }])(
+    "RI3: more than can be worked on is not read from the socket, and all of it comes in the end: %o",
+    async (limits) => {
+      const relay = await relayWith()
+      const held = connect(relay.url, () => [notesOf("notes", author.pubkey)], {
+        limits,
+        take: () => new Promise((resolve) => void setImmediate(resolve)),
+      })
+      await held.until(() => live(held))
+      const events = Array.from({ length: 120 }, (_, n) => author.event(`n${n}`.padEnd(20_000), now))
+      events.forEach(relay.give)
+      await held.until(() => held.ids().length === events.length)
+      // Each is 20 kB and one read of a socket 64 kB, so an unread socket shows in the batches.
+      expect(Math.max(...held.batches.map(({ events }) => events.length))).toBeLessThan(20)
+      expect(new Set(held.ids()).size).toBe(events.length)
+    },
+  )
+
+  it("a stored event that is too large for us costs only itself", async () => {
+    const relay = await relayWith()
+    const good = author.event("good", now - 5)
+    relay.stored.push(keyPair().event("x".repeat(1_100_000), now), good)
+    const held = connect(relay.url, () => [{ name: "all", filters: [{ kinds: [1] }], sinceMs: () => undefined }])
+    await held.until(() => live(held) || held.connection.status().attempts > 0)
+    expect(held.ids()).toEqual([good.id])
+    expect(held.connection.status()).toMatchObject({ attempts: 0, ignored: 1 })
+    expect(relay.clients).toHaveLength(1)
+  })
+
+  it("a frame above frameInBytesMax loses the connection, and the report says why", async () => {
+    const relay = await relayWith()
+    relay.stored.push(author.event("x".repeat(2000), now))
+    const held = connect(relay.url, () => [notesOf("notes", author.pubkey)], { limits: { frameInBytesMax: 2000 } })
+    await held.until(() => held.connection.status().state === "backing-off")
+    expect(held.connection.status().lastError).toContain("Max payload size exceeded")
   })
 
   it("P17, P24: garbage is counted and ignored; a lost connection is dialled again and read again", async () => {

@@ -1,13 +1,20 @@
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Effect } from "effect"
-import { describe, expect, it, onTestFinished } from "vitest"
+import { createInterface } from "node:readline"
+import { Effect, Fiber } from "effect"
+import { describe, expect, it, onTestFinished, vi } from "vitest"
+import { openArtifacts } from "../../src/artifacts/artifacts.ts"
 import { claimRef } from "../../src/artifacts/claim.ts"
-import { git, gitVersion, GitMissing } from "../../src/artifacts/git.ts"
+import { ArtifactLimits, git, gitVersion, GitMissing } from "../../src/artifacts/git.ts"
 import { integrate } from "../../src/artifacts/integrate.ts"
 import { openRepository, type Repository } from "../../src/artifacts/repository.ts"
+import { limits } from "../../src/limits.ts"
+import { seededChance } from "../../src/services/chance.ts"
 import { systemClock } from "../../src/services/clock.ts"
+import { waiting } from "./waiting.ts"
 
 const temporaryFolder = async (): Promise<string> => {
   const folder = await mkdtemp(join(tmpdir(), "wizardly-"))
@@ -28,6 +35,18 @@ const commitBeside = async (repository: Repository, path: string, content: strin
   const commit = await ask(clone, "rev-parse", "HEAD")
   await ask(dir, "fetch", "--quiet", clone, commit)
   return commit
+}
+
+/** The pid of what git started there, once it has. */
+const pidIn = (folder: string): Promise<number> =>
+  vi.waitFor(async () => Number(await readFile(join(folder, "begun"), "utf8")), { timeout: 5_000, interval: 10 })
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 describe("opening", () => {
@@ -122,6 +141,69 @@ describe("git", () => {
     const error = await Effect.runPromise(Effect.flip(git(await temporaryFolder(), ["status"])))
     expect(error).toMatchObject({ args: ["status"], exitCode: 128 })
     expect(error.message).toContain("not a git repository")
+  })
+
+  it("G2: a Ctrl-C in the terminal leaves git at work; a second one leaves nothing", async () => {
+    for (const second of [false, true]) {
+      const folder = await temporaryFolder()
+      const program = join(import.meta.dirname, "git-process.ts")
+      const child = spawn(process.execPath, [program, folder], { detached: true, stdio: ["ignore", "pipe", "inherit"] })
+      const closed = once(child, "close")
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+      const begun = await pidIn(folder)
+      process.kill(-(child.pid as number), "SIGINT")
+      expect((await lines.next()).value).toBe("heard")
+      expect(isAlive(begun)).toBe(true)
+      if (second) process.kill(-(child.pid as number), "SIGINT")
+      else await writeFile(join(folder, "go"), "")
+      expect((await lines.next()).value).toBe(second ? undefined : "ended")
+      expect(await closed).toEqual([second ? 130 : 0, null])
+      await vi.waitFor(() => expect(isAlive(begun)).toBe(false))
+    }
+  })
+
+  it("G1 G2: interrupted or out of time it is gone with all that it started", async () => {
+    const interrupted = await temporaryFolder()
+    const fiber = Effect.runFork(git(interrupted, waiting, { outside: true }))
+    const begun = await pidIn(interrupted)
+    await Effect.runPromise(Fiber.interrupt(fiber))
+    expect(isAlive(begun)).toBe(false)
+
+    const slow = await temporaryFolder()
+    const late = git(slow, waiting, { outside: true }).pipe(
+      Effect.provideService(ArtifactLimits, { ...limits, gitMsMax: 300 }),
+    )
+    expect((await Effect.runPromise(Effect.flip(late))).message).toContain("took longer than 0.3 s")
+    expect(isAlive(await pidIn(slow))).toBe(false)
+  })
+
+  it("ended by a signal it names the signal, and nothing of its command line", async () => {
+    const killed = git(await temporaryFolder(), ["-c", "alias.dies=!kill -KILL $PPID", "dies"], { outside: true })
+    const error = await Effect.runPromise(Effect.flip(killed))
+    expect(error).toMatchObject({ exitCode: -1, stderr: "ended by SIGKILL" })
+    const nowhere = git(join(await temporaryFolder(), "gone"), ["status"])
+    expect(await Effect.runPromise(Effect.flip(nowhere))).toMatchObject({ stderr: "could not be run (ENOENT)" })
+  })
+
+  it("the limits in force count, not the defaults", async () => {
+    const home = await temporaryFolder()
+    const artifacts = await Effect.runPromise(
+      openArtifacts({
+        wizard: "timmy",
+        dir: join(home, "timmy-artifacts"),
+        clones: join(home, "clones"),
+        clock: systemClock,
+        chance: seededChance(1),
+        limits: { ...limits, artifactFilesMax: 0, answerCharsMax: 3 },
+      }),
+    )
+    const names = { command: "c".repeat(64), trace: "c".repeat(64), wizard: "timmy", attempt: 1 }
+    const clone = await Effect.runPromise(artifacts.prepare(names))
+    await writeFile(join(clone.folder, "a.txt"), "a")
+    const commit = await Effect.runPromise(artifacts.commit(clone, "a", "words"))
+    expect(await ask(clone.folder, "log", "-1", "--format=%B", commit)).toContain("\n\nwor\n\n")
+    const error = await Effect.runPromise(Effect.flip(artifacts.describe(clone.folder, commit)))
+    expect(error.message).toContain("1 files; an artifact holds 0 at most")
   })
 
   it("where there is none, says what to install", async () => {

@@ -14,7 +14,8 @@ import { heartbeatAfter, keyOf, openCrashSite, wizardNames, type CrashSite, type
 
 const seed = Number(process.env["CRASH_SEED"] ?? Number.parseInt(systemChance.hex(3), 16))
 const kills = Number(process.env["CRASH_KILLS"] ?? 50)
-const fewer = Math.ceil(kills / 10)
+// Of the three parts that each of the losses has.
+const fewer = Math.ceil(kills / 3)
 process.stdout.write(`crash test: CRASH_SEED=${seed} CRASH_KILLS=${kills}\n`)
 
 const boundMs = 60_000

@@ -92,6 +92,15 @@ describe("the demo", () => {
     expect(readdirSync(folder)).toEqual(["config.json"])
     expect(isAlive(cli.pid)).toBe(false)
   })
+
+  it("leaves nothing behind when it is interrupted half-way", async () => {
+    const folder = newHome()
+    const cli = run(["demo"], { TMPDIR: folder, HOME: folder, XDG_DATA_HOME: "" })
+    await cli.line(/^ +claude +working/)
+    const { code } = await cli.kill("SIGINT")
+    expect(code).toBe(130)
+    expect(readdirSync(folder)).toEqual(["config.json"])
+  })
 })
 
 describe("the first start", () => {

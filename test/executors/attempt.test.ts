@@ -103,7 +103,9 @@ describe("an attempt", () => {
 
   it("needs no clone for an executor that makes no files", async () => {
     const artifacts = await artifactsIn(await temporaryFolder())
-    expect(await attempt(artifacts, executors.none)).toEqual({ text: "done" })
+    expect(await attempt(artifacts, executors.none)).toEqual({
+      text: "nothing was done: the none executor does nothing",
+    })
   })
 
   it("takes a commit that the executor made itself, if its trailers are right", async () => {

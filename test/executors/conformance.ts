@@ -28,6 +28,7 @@ export const executorConformance = (name: string, make: () => Candidate | Promis
     it("bears its name and tells in one line whether it is ready", async () => {
       const { executor } = await make()
       expect(executor.name).toBe(name)
+      expect(executor.about).toMatch(new RegExp(`^${name}\\b.+$`))
       const { ready, detail } = await Effect.runPromise(executor.probe())
       expect(ready).toBe(true)
       expect(detail).toMatch(/^\S.*$/)

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises"
+import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
@@ -15,7 +15,26 @@ describe("the list of executors", () => {
   })
 })
 
+describe("none", () => {
+  it("says that nothing was done", async () => {
+    const { text } = await Effect.runPromise(executors.none.run(taskOf(1), () => undefined))
+    expect(text).toBe("nothing was done: the none executor does nothing")
+  })
+})
+
 describe("the note", () => {
+  it("where it cannot write tells why, and no path of this machine", async () => {
+    const home = await temporaryFolder()
+    const folder = join(home, "clone")
+    await writeFile(folder, "in the way")
+    const { reason } = await Effect.runPromise(
+      Effect.flip(executors.note.run({ ...taskOf(1), folder }, () => undefined)),
+    )
+    expect(reason).toContain("ENOTDIR")
+    expect(reason).toContain("…/commands")
+    expect(reason).not.toContain(home)
+  })
+
   it("tells who asked, when and what, and that no model is attached", async () => {
     const folder = await temporaryFolder()
     const task = { ...taskOf(1), folder, body: "fix bug\n# in nexus", deadlineMs: 1_774_972_800_000 }

@@ -30,15 +30,34 @@ const killed = async (
   all: boolean,
 ): Promise<boolean> => {
   const args = [program, home, String(number), String(attempt)]
-  const child = execa(process.execPath, args, { detached: true, reject: false })
+  const child = execa(process.execPath, args, { reject: false })
   let ended = false
   void child.then(() => (ended = true))
   for await (const line of createInterface({ input: child.stdout })) {
     if (line === "begun") break
   }
   await sleep(systemClock, afterMs)
-  if (!ended && child.pid !== undefined) process.kill(all ? -child.pid : child.pid, "SIGKILL")
+  if (!ended && child.pid !== undefined) {
+    const gits = all ? await childrenOf(child.pid) : []
+    child.kill("SIGKILL")
+    for (const pid of gits) killGroup(pid)
+  }
   return (await child).isTerminated
+}
+
+const childrenOf = async (pid: number): Promise<readonly number[]> => {
+  const { stdout } = await execa("ps", ["-A", "-o", "pid=,ppid="])
+  const rows = stdout.split("\n").map((line) => line.trim().split(/\s+/).map(Number))
+  return rows.flatMap(([child, parent]) => (parent === pid && child !== undefined ? [child] : []))
+}
+
+/** Each git is the head of a group of its own; it may have ended meanwhile. */
+const killGroup = (pid: number): void => {
+  try {
+    process.kill(-pid, "SIGKILL")
+  } catch (error) {
+    expect(error).toMatchObject({ code: "ESRCH" })
+  }
 }
 
 const finished = async (home: string, number: number, attempt: number): Promise<AttemptResult> => {

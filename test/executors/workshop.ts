@@ -19,6 +19,7 @@ export const temporaryFolder = async (): Promise<string> => {
 /** An executor that does what it is told in its clone. */
 export const executorThat = (act: (folder: string, task: Task) => Promise<Outcome | void>): Executor => ({
   name: "told",
+  about: "told; does what it is told",
   repeat: "safe",
   needsClone: true,
   probe: () => Effect.succeed({ ready: true, detail: "told" }),

@@ -79,7 +79,7 @@ const open = (
           if (event.type !== "add") return
           const note = (content: string): void => {
             const template = { kind: 1, created_at: 1, tags: [], content: `${actor} ${event["by"]}${content}` }
-            const outgoing = withId(pubkey, template)
+            const outgoing = withId((event["key"] as string | undefined) ?? pubkey, template)
             owe("publish", outgoing, { owner: "timmy", eventId: outgoing.id })
           }
           for (let n = 0; n < ((event["notes"] as number | undefined) ?? 1); n++) note(n === 0 ? "" : `.${n}`)
@@ -203,7 +203,65 @@ describe("publisher", () => {
     expect(contents(relay.taken)).toEqual(["counter/a 1", "counter/b 2"])
   })
 
-  it.each(["blocked: no", "restricted: no", "invalid: no", "pow: 28", "mute: what is this", "plain words"])(
+  it("U1: a signer that goes on refusing is asked ever more seldom", async () => {
+    let asked = 0
+    const refuses = async (): Promise<never> => {
+      asked += 1
+      throw new Error("locked")
+    }
+    const held = open({ signer: { pubkey, sign: refuses } })
+    await held.owe("a")
+    const askedAfter: number[] = []
+    for (const ms of [0, 100, 199, 1, 399, 1, 399, 1]) {
+      held.clock.advance(ms)
+      await held.quiet()
+      askedAfter.push(asked)
+    }
+    expect(askedAfter).toEqual([1, 2, 2, 3, 3, 4, 4, 5])
+  })
+
+  it("U7: an event that bears another key is a dead letter that says so, and the others go out", async () => {
+    const held = open()
+    const relay = outletTo("wss://a")
+    held.publisher.attach("timmy", relay.outlet)
+    const other = "2".repeat(64)
+    await held.engine.deliver([
+      { actor: "counter/a", cause: "made", event: { type: "receive", input: { from: 0 } } },
+      { actor: "counter/a", cause: "1", event: { type: "add", by: 1, key: other } },
+      { actor: "counter/a", cause: "2", event: { type: "add", by: 2 } },
+    ])
+    await held.quiet()
+    expect([held.states(), contents(relay.taken)]).toEqual([["dead", "done"], ["counter/a 2"]])
+    expect(held.store.outbox.allDead()[0]?.error).toContain(`it bears the key ${other}`)
+    expect(held.warnings).toEqual([expect.stringContaining("1 events bear another key")])
+  })
+
+  it.each(["blocked: no", "restricted: no", "ERROR: blocked: no"])(
+    "U6: refused with %j an actor waits for the next beginning, others go on, and tries are bounded",
+    async (message) => {
+      const held = open({ limits: { deliveryTriesMax: 4, deliveriesInFlightMax: 2, suspendSeconds: 3600 } })
+      const relay = outletTo("wss://a", ({ content }) => (content === "counter/a 1" ? refused(message) : accepted))
+      held.publisher.attach("timmy", relay.outlet)
+      await held.owe("a", "a", "b", "b", "c")
+      await held.quiet()
+      expect(contents(relay.sent)).toEqual(["counter/a 1", "counter/b 3", "counter/b 4", "counter/c 5"])
+      const tries = (): number => contents(relay.sent).filter((content) => content === "counter/a 1").length
+      held.clock.advance(3_599_999)
+      await held.quiet()
+      expect(tries()).toBe(1)
+      held.clock.advance(1)
+      await held.quiet()
+      expect(tries()).toBe(2)
+      held.publisher.reconnected("timmy", "wss://a")
+      await held.quiet()
+      expect([tries(), held.states()]).toEqual([3, ["pending", "pending", "done", "done", "done"]])
+      held.publisher.reconnected("timmy", "wss://a")
+      await held.quiet()
+      expect([tries(), held.states()]).toEqual([4, ["dead", "done", "done", "done", "done"]])
+    },
+  )
+
+  it.each(["invalid: no", "pow: 28", "ERROR: invalid: no"])(
     "U2: refused by all with %j it is a dead letter at once, with the reasons",
     async (message) => {
       const held = open({ relays: ["wss://a", "wss://b"] })
@@ -218,24 +276,29 @@ describe("publisher", () => {
     },
   )
 
-  it.each(["error: disk", "rate-limited: slowly", "auth-required: who", ""])(
-    "U2: refused with %j it is sent again, with doubled waits, up to its bound",
-    async (message) => {
-      const held = open({ limits: { deliveryTriesMax: 4 } })
-      const relay = outletTo("wss://a", () => refused(message))
-      held.publisher.attach("timmy", relay.outlet)
-      await held.owe("a")
-      const sentAfter: number[] = []
-      for (const ms of [0, 99, 1, 199, 1, 399, 1, 10_000]) {
-        held.clock.advance(ms)
-        await held.quiet()
-        sentAfter.push(relay.sent.length)
-      }
-      expect(sentAfter).toEqual([1, 1, 2, 2, 3, 3, 4, 4])
-      expect(held.states()).toEqual(["dead"])
-      expect(held.store.delivery.of(held.store.outbox.allDead()[0]?.effect ?? "")).toMatchObject([{ tries: 4 }])
-    },
-  )
+  it.each([
+    "error: disk",
+    "rate-limited: slowly",
+    "auth-required: who",
+    "ERROR: auth-required: who",
+    "mute: what is this",
+    "plain words",
+    "",
+  ])("U2: refused with %j it is sent again, with doubled waits, up to its bound", async (message) => {
+    const held = open({ limits: { deliveryTriesMax: 4 } })
+    const relay = outletTo("wss://a", () => refused(message))
+    held.publisher.attach("timmy", relay.outlet)
+    await held.owe("a")
+    const sentAfter: number[] = []
+    for (const ms of [0, 99, 1, 199, 1, 399, 1, 10_000]) {
+      held.clock.advance(ms)
+      await held.quiet()
+      sentAfter.push(relay.sent.length)
+    }
+    expect(sentAfter).toEqual([1, 1, 2, 2, 3, 3, 4, 4])
+    expect(held.states()).toEqual(["dead"])
+    expect(held.store.delivery.of(held.store.outbox.allDead()[0]?.effect ?? "")).toMatchObject([{ tries: 4 }])
+  })
 
   it("U2: a relay that keeps silent about one event gets the others, and that one is a dead letter in the end", async () => {
     const late = (): Promise<Answer> => Promise.reject(Object.assign(new Error("no OK in time"), { late: true }))
@@ -253,7 +316,7 @@ describe("publisher", () => {
   it("U2: taken by one and refused by the other it is done; a relay that was never reached keeps it", async () => {
     const held = open({ relays: ["wss://a", "wss://b", "wss://c"] })
     held.publisher.attach("timmy", outletTo("wss://a").outlet)
-    held.publisher.attach("timmy", outletTo("wss://b", () => refused("blocked: no")).outlet)
+    held.publisher.attach("timmy", outletTo("wss://b", () => refused("invalid: no")).outlet)
     await held.owe("a")
     await held.quiet()
     expect([held.states(), held.publisher.backlog("timmy")]).toEqual([["pending"], 1])
@@ -347,6 +410,25 @@ describe("publisher", () => {
     await held.quiet()
     expect(contents(away.taken)).toEqual(["counter/a 1", "counter/b 2", "counter/a 3"])
     expect([held.publisher.backlog("timmy"), other.sent.length]).toEqual([0, 3])
+  })
+
+  it("U4: a relay that is back is offered what it has not answered, and nothing is written for the rest", async () => {
+    let written = 0
+    const held = open({ relays: ["wss://a", "wss://b"], disk: { inTransaction: () => void (written += 1) } })
+    const here = outletTo("wss://a", ({ content }) => (content === "counter/a 1" ? refused("blocked: no") : accepted))
+    held.publisher.attach("timmy", here.outlet)
+    held.publisher.attach("timmy", outletTo("wss://b", lost).outlet)
+    await held.owe("a", "a", "b", "b", "c")
+    await held.quiet()
+    expect([here.taken.length, held.publisher.backlog("timmy")]).toEqual([3, 5])
+    written = 0
+    here.sent.length = 0
+    held.publisher.reconnected("timmy", "wss://a")
+    for (let n = 0; n < 20; n++) await new Promise<void>((resolve) => setImmediate(resolve))
+    expect([written, contents(here.sent)]).toEqual([0, ["counter/a 1"]])
+    await held.owe("c")
+    await held.quiet()
+    expect(contents(here.sent)).toEqual(["counter/a 1", "counter/c 6"])
   })
 
   it("U4: days of being away cost no tries", async () => {

@@ -30,6 +30,10 @@ export interface Client {
   readonly cut: (code?: number) => void
   readonly subscriptions: Map<string, Filter>
   authenticated: boolean
+  /** The one challenge that AUTH may answer. */
+  challenge: string
+  /** Challenges that AUTH answered, in their order. */
+  readonly answered: (string | undefined)[]
   /** REQs in their order. */
   readonly asked: { readonly id: string; readonly filter: Filter }[]
 }
@@ -74,11 +78,13 @@ const serve = (relay: ScriptedRelay, socket: WebSocket): void => {
     cut: (code = 1006) => (code === 1006 ? socket.terminate() : socket.close(code)),
     subscriptions: new Map(),
     authenticated: false,
+    challenge: "challenge-1",
+    answered: [],
     asked: [],
   }
   relay.clients.push(client)
   socket.on("close", () => client.subscriptions.clear())
-  if (relay.script.auth === true) client.send("AUTH", "challenge-1")
+  if (relay.script.auth === true) client.send("AUTH", client.challenge)
   socket.on("message", (data) => {
     const [type, first, second] = JSON.parse(String(data)) as [string, unknown, unknown]
     if (type === "REQ") answer(relay, client, first as string, second as Filter)
@@ -121,6 +127,7 @@ const accept = (relay: ScriptedRelay, client: Client, event: NostrEvent): void =
 
 const admit = (client: Client, event: NostrEvent): void => {
   const challenge = event.tags.find(([name]) => name === "challenge")?.[1]
-  client.authenticated = event.kind === 22242 && challenge === "challenge-1" && verifyEvent(event)
+  client.answered.push(challenge)
+  client.authenticated = event.kind === 22242 && challenge === client.challenge && verifyEvent(event)
   client.send("OK", event.id, client.authenticated, client.authenticated ? "" : "restricted: no")
 }
