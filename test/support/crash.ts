@@ -199,8 +199,9 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
     pubkeyOf,
     copyHome: () => {
       const copy = join(root, "copy")
-      const isCopied = (file: string): boolean => !/^lock\.db|\.sock$/.test(basename(file))
-      cpSync(home.dir, copy, { recursive: true, filter: isCopied })
+      // Clones are made anew for each attempt, so no backup needs them.
+      const isCopied = (file: string): boolean => file !== home.work && !/^lock\.db|\.sock$/.test(basename(file))
+      copyWhole(home.dir, copy, isCopied)
       return () => {
         renameSync(home.dir, lostHome.dir)
         renameSync(copy, home.dir)
@@ -364,5 +365,17 @@ const openFlow = (options: {
       return undefined
     },
     retry: (command: string, wizard: string) => send("retry", `retry ${command}`, wizard),
+  }
+}
+
+/** A git that outlived the kill may still take its lock files away; then the copy is made once more. */
+const copyWhole = (from: string, to: string, filter: (file: string) => boolean): void => {
+  for (let tries = 0; ; tries++) {
+    try {
+      return cpSync(from, to, { recursive: true, filter })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || tries === 50) throw error
+      rmSync(to, { recursive: true, force: true })
+    }
   }
 }
