@@ -5,10 +5,8 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { openArtifacts } from "../../src/artifacts/artifacts.ts"
 import { openAlarms } from "../../src/engine/alarms.ts"
-import type { ExecutorFailed } from "../../src/executors/executor.ts"
-import { commandKind, commandProjection, type CommandResult } from "../../src/engine/commands.ts"
+import { commandKind, commandProjection } from "../../src/engine/commands.ts"
 import { openEngine } from "../../src/engine/engine.ts"
-import { runAttempt } from "../../src/executors/attempt.ts"
 import { executors, type ExecutorName } from "../../src/executors/executors.ts"
 import { openSignatures, type Signatures } from "../../src/identity/signature-pool.ts"
 import { openIntake } from "../../src/intake/intake.ts"
@@ -19,6 +17,7 @@ import type { Roster } from "../../src/protocol/roster.ts"
 import { openPublisher } from "../../src/publish/publisher.ts"
 import { answers } from "../../src/runtime/answers.ts"
 import { openPump } from "../../src/runtime/pump.ts"
+import { runTask } from "../../src/runtime/task.ts"
 import { openWorker } from "../../src/runtime/worker.ts"
 import { systemChance } from "../../src/services/chance.ts"
 import { systemClock } from "../../src/services/clock.ts"
@@ -140,22 +139,7 @@ export const openCouncil = async (options: {
     limits,
     warn,
     row: projection.row,
-    perform: (row, attempt): Effect.Effect<CommandResult, ExecutorFailed> =>
-      runAttempt({
-        executor,
-        artifacts,
-        report: () => {},
-        task: {
-          command: row.id,
-          wizard: row.wizard,
-          trace: row.trace,
-          attempt,
-          body: row.body,
-          author: row.author,
-          createdAt: row.created_at,
-          priority: "normal",
-        },
-      }).pipe(Effect.map(({ text, artifact }) => ({ text, ...(artifact !== undefined && { artifact }) }))),
+    perform: (row, attempt) => runTask({ executor, artifacts, clock }, row, attempt),
   })
   const pump = openPump({
     name: "timmy",
