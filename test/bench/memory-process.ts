@@ -101,7 +101,8 @@ const idle = Effect.gen(function* () {
     runtime.run,
     Effect.promise(async () => {
       while (runtime.wizards.some((wizard) => wizard.status().state !== "idle")) await sleep(systemClock, 100)
-      await sleep(systemClock, 3000)
+      // Profiles, heartbeats and the roster are on their way to every wizard first.
+      await sleep(systemClock, 15_000)
       // What is garbage is given back, so that what is left is what is held.
       for (let i = 0; i < 3; i++) {
         void globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" })
