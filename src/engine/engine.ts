@@ -114,8 +114,6 @@ export const openEngine = (options: EngineOptions): EngineShape => {
   let running = false
   let stopped = false
   const idle: (() => void)[] = []
-  /** Resolves when enough waits to be worth a group of its own. */
-  let plenty = Promise.withResolvers<void>()
   const failed = Promise.withResolvers<Error>()
 
   type Written = ReturnType<typeof writeGroup>
@@ -287,32 +285,17 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     failed.resolve(error instanceof Error ? error : new Error(String(error)))
   }
 
-  /**
-   * One group is written while the one before it goes to the disk, where enough waits to be worth a group of its own;
-   * with less, more is waited for. Groups are told in their order (E1).
-   */
+  /** One group after the other: written, on the disk, told (E1). What comes meanwhile makes the next one. */
   const drain = async (): Promise<void> => {
-    let before = Promise.resolve()
-    // After a failed sync nothing counts, even where a later sync says yes: the system reports a fault only once.
-    let lost: unknown
-    for (;;) {
-      if (queued < aheadRowsMin) {
-        plenty = Promise.withResolvers<void>()
-        await Promise.race([before, plenty.promise])
-      }
-      // Then the group before is told, and nothing has come meanwhile.
-      if (mailbox.length === 0) break
+    while (mailbox.length > 0) {
       const group = takeGroup()
       admit()
       const written = writeOrRefuse(group)
-      if (written !== undefined) {
-        const told = Promise.all([before, database.sync()]).then(
-          () => (lost === undefined ? tell(group, written) : refuse(group, lost)),
-          (error: unknown) => refuse(group, (lost ??= error)),
-        )
-        await before
-        before = told
-      }
+      if (written === undefined) continue
+      await database.sync().then(
+        () => tell(group, written),
+        (error: unknown) => refuse(group, error),
+      )
     }
     running = false
     for (const call of idle.splice(0)) call()
@@ -369,7 +352,6 @@ export const openEngine = (options: EngineOptions): EngineShape => {
       if (stopped) return reject(new HostStopped())
       waiting.push({ envelopes, rows, resolve, reject })
       admit()
-      if (queued >= aheadRowsMin) plenty.resolve()
       if (running) return
       // In a microtask, so that everything that is sent in this turn makes one group.
       running = true
@@ -398,9 +380,6 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     failed: failed.promise,
   }
 }
-
-/** Rows that make it worth to write a group while the one before is on its way to the disk. */
-const aheadRowsMin = 64
 
 /** Without a projection every intent is an effect of its name. */
 const owePlain = (intent: Intent, owe: Stepped["owe"]): void => {
