@@ -109,9 +109,6 @@ type Message =
   | { readonly type: "started"; readonly entry: Entry }
   | { readonly type: "removed"; readonly entry: Entry; readonly gone: Deferred.Deferred<void> }
 
-/** A supervisor that nobody adds to. */
-export const supervise = (options: SupervisorOptions): Effect.Effect<void, TooManyRestarts> => supervisor(options).run
-
 /** A supervisor as a child of another one. */
 export const asChild = (name: string, handle: SupervisorHandle, restart: Child["restart"] = "permanent"): Child => ({
   name,

@@ -34,9 +34,6 @@ export class DatabaseBroken extends Schema.TaggedError<DatabaseBroken>()("Databa
 
 export type Statement = SQLite.Statement
 
-/** What a column can hold. */
-export type Value = string | number | bigint | Buffer | null
-
 export interface Database {
   readonly file: string
   /** Prepares once; the same text gives the same statement. */
