@@ -140,8 +140,8 @@ export const commandProjection = (options: CommandsOptions): Commands => {
     const received = event.type === "receive" ? (event["command"] as Received) : undefined
     // Counted before this step writes, so that what it shifts is not counted twice.
     counts.queued(actor.slice(actor.lastIndexOf("/") + 1))
-    if (received !== undefined) addRow(store, actor, received, event["input"] as CommandInput, stepped)
-    const row = rows.get(actor)
+    const row =
+      received === undefined ? rows.get(actor) : rowOf(actor, received, event["input"] as CommandInput, stepped)
     const atSeconds = Math.floor(atMs / 1000)
     const author = row.author
     let { receipts: n, tip } = row
@@ -246,12 +246,14 @@ export const commandProjection = (options: CommandsOptions): Commands => {
       ended: ended ? 1 : 0,
       since_ms: stepped.before === stepped.after ? row.since_ms : atMs,
       reason,
-      result: result === undefined ? null : JSON.stringify(result),
+      result: result === undefined ? row.result : JSON.stringify(result),
       receipts: n,
       tip,
     }
-    store.command.move(actor, moved)
-    rows.put({ ...row, ...moved, result: moved.result ?? row.result }, ended)
+    const next = { ...row, ...moved }
+    if (received === undefined) store.command.move(actor, moved)
+    else store.command.add(next)
+    rows.put(next, ended)
   }
 
   /** Out of the queue, its attempt stopped, and to be seen; a person looks at its dead letters. */
@@ -325,30 +327,31 @@ const isQueued = (state: string | undefined): number => (state === "acknowledged
 
 const isAttemptEnd = (type: string): boolean => type === "succeed" || type === "fail" || type === "lose"
 
-const addRow = (store: StoreShape, actor: string, received: Received, input: CommandInput, stepped: Stepped): void =>
-  store.command.add(
-    {
-      actor,
-      id: received.id,
-      wizard: received.wizard,
-      author: received.author,
-      trace: received.trace,
-      parent: received.parent,
-      form: received.form,
-      work: received.work,
-      executor: received.executor,
-      body: received.body,
-      priority: priorityRank[received.priority],
-      deadline_ms: input.deadlineMs,
-      created_at: received.event.created_at,
-      arrived: stepped.position,
-      arrived_ms: stepped.atMs,
-      state: stepped.after,
-      since_ms: stepped.atMs,
-    },
-    received.chain?.n ?? 0,
-    received.chain?.tip ?? null,
-  )
+/** The row of a command that just came, before it is told what became of it. */
+const rowOf = (actor: string, received: Received, input: CommandInput, stepped: Stepped): CommandRow => ({
+  actor,
+  id: received.id,
+  wizard: received.wizard,
+  author: received.author,
+  trace: received.trace,
+  parent: received.parent,
+  form: received.form,
+  work: received.work,
+  executor: received.executor,
+  body: received.body,
+  priority: priorityRank[received.priority],
+  deadline_ms: input.deadlineMs,
+  created_at: received.event.created_at,
+  arrived: stepped.position,
+  arrived_ms: stepped.atMs,
+  state: stepped.after,
+  ended: 0,
+  since_ms: stepped.atMs,
+  reason: null,
+  result: null,
+  receipts: received.chain?.n ?? 0,
+  tip: received.chain?.tip ?? null,
+})
 
 /** The event that a command came as, from the journal. */
 export const originOf = (store: StoreShape, actor: string): NostrEvent =>

@@ -110,7 +110,7 @@ export const openEngine = (options: EngineOptions): EngineShape => {
   const mailbox: Work[] = []
   const waiting: Work[] = []
   let queued = 0
-  let position = store.journal.last()
+  let position = Math.max(store.journal.last(), store.outbox.last())
   let running = false
   let stopped = false
   const idle: (() => void)[] = []
@@ -139,10 +139,10 @@ export const openEngine = (options: EngineOptions): EngineShape => {
     let last = position
 
     const oweBy =
-      (actor: string, position: number, name: () => string): Stepped["owe"] =>
+      (actor: string, position: number, name: () => string, apart = false): Stepped["owe"] =>
       (kind, payload, about = {}) => {
         const row = { effect: name(), position, kind, actor, owner: about.owner ?? "" }
-        store.outbox.add({ ...row, payload: JSON.stringify(payload), event_id: about.eventId ?? null })
+        store.outbox.add({ ...row, payload: JSON.stringify(payload), event_id: about.eventId ?? null }, apart)
         effects.push({ ...row, payload })
       }
 
@@ -163,7 +163,12 @@ export const openEngine = (options: EngineOptions): EngineShape => {
         const seq = store.snapshot.get(actor)?.seq
         if (seq === undefined) return "faulted"
         fresh.set(actor, { snapshot: undefined, seq, fault })
-        projections[kind.machine.id]?.faulted?.(actor, fault, nowMs, oweBy(actor, last, namesOf(actor, seq + 1)))
+        const name = namesOf(actor, seq + 1)
+        let own: number | undefined
+        projections[kind.machine.id]?.faulted?.(actor, fault, nowMs, (...effect) => {
+          own ??= last += 1
+          oweBy(actor, own, name, true)(...effect)
+        })
         return "faulted"
       }
       const isFirst = envelope.event.type === "receive"

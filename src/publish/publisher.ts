@@ -18,8 +18,9 @@ import type { NostrEvent } from "../protocol/event.ts"
 import { isBarred, refusalOf } from "../protocol/refusal.ts"
 import type { ClockShape } from "../services/clock.ts"
 import type { Limits } from "../limits.ts"
-import { outboxStart, type OutboxPlace, type OutboxRow, type StoreShape } from "../store/store.ts"
+import { outboxStart, type OutboxPlace, type OutboxRow, type Owed, type StoreShape } from "../store/store.ts"
 import type { Signer } from "../identity/signer.ts"
+import type { Effect } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Outgoing } from "../engine/commands.ts"
 
@@ -61,21 +62,34 @@ export interface PublisherOptions {
   readonly warn: (message: string) => void
 }
 
-const pageRows = 256
+const pageRows = 1024
+/** Effects that are held in memory until they are signed. More: they are read from the store. */
+const freshRowsMax = 8192
+
+/** An outgoing event without a signature, and what owes it. */
+interface Unsigned {
+  readonly row: Owed
+  readonly event: Outgoing
+}
 
 export const openPublisher = (options: PublisherOptions): Publisher => {
   const { engine, store } = options
   const wizards = new Map<string, WizardOutbox>()
   const unwatch = engine.watch(({ effects }) => {
-    const owners = new Set<string>()
-    for (const effect of effects) if (effect.kind === "publish") owners.add(effect.owner)
-    for (const owner of owners) wizards.get(owner)?.sign()
+    const owners = new Map<string, Effect[]>()
+    for (const effect of effects) {
+      if (effect.kind !== "publish") continue
+      const owed = owners.get(effect.owner)
+      if (owed === undefined) owners.set(effect.owner, [effect])
+      else owed.push(effect)
+    }
+    for (const [owner, owed] of owners) wizards.get(owner)?.sign(owed)
   })
   return {
     open: (wizard, signer, relays) => {
       const outbox = openOutbox(wizard, signer, relays, options)
       wizards.set(wizard, outbox)
-      outbox.sign()
+      outbox.sign([])
       outbox.tidy()
     },
     attach: (wizard, outlet) => {
@@ -93,7 +107,8 @@ export const openPublisher = (options: PublisherOptions): Publisher => {
 }
 
 interface WizardOutbox {
-  readonly sign: () => void
+  /** Signs what is owed; these came to be just now. */
+  readonly sign: (fresh: readonly Effect[]) => void
   /** Settles what each relay has answered: what it waited for is a relay no more. */
   readonly tidy: () => void
   readonly attach: (outlet: Outlet) => () => void
@@ -111,6 +126,8 @@ const openOutbox = (
   const lanes = new Map<string, Lane>()
   const relays = new Set(known)
   let place: OutboxPlace = outboxStart
+  /** What came since the store was read to its end; undefined where that is still to be done. */
+  let fresh: Effect[] | undefined
   let signing = false
   let again = false
   let closed = false
@@ -129,7 +146,10 @@ const openOutbox = (
   }
 
   /** Signs everything owed after `place`, page by page; one page at a time is under way. */
-  const sign = (): void => {
+  const sign = (more: readonly Effect[]): void => {
+    fresh?.push(...more)
+    // More than that is left to the store.
+    if (fresh !== undefined && fresh.length > freshRowsMax) fresh = undefined
     again = true
     if (signing) return
     signing = true
@@ -144,26 +164,43 @@ const openOutbox = (
     })()
   }
 
+  /** The next of what is owed and not signed, and the place up to which that is all. */
+  const nextPage = (): { readonly unsigned: readonly Unsigned[]; readonly end: OutboxPlace } | undefined => {
+    if (fresh === undefined) {
+      const rows = store.outbox.pending("publish", wizard, place, pageRows)
+      const end = rows.at(-1)
+      if (end !== undefined) {
+        const unsigned = rows.filter(({ sig }) => sig === null)
+        return { unsigned: unsigned.map((row) => ({ row, event: JSON.parse(row.payload) as Outgoing })), end }
+      }
+      // What the store holds already may be told of only later; it is passed over then.
+      fresh = []
+    }
+    const owed = fresh.filter((row) => isAfter(row, place))
+    const end = owed.at(-1)
+    return end === undefined
+      ? undefined
+      : { unsigned: owed.map((row) => ({ row, event: row.payload as Outgoing })), end }
+  }
+
   const signPage = async (): Promise<boolean> => {
-    const rows = store.outbox.pending("publish", wizard, place, pageRows)
-    const last = rows.at(-1)
-    if (last === undefined) return false
-    const unsigned = rows
-      .filter(({ sig }) => sig === null)
-      .map(({ effect, payload }) => ({ effect, event: JSON.parse(payload) as Outgoing }))
+    const page = nextPage()
+    if (page === undefined) return false
+    const { unsigned, end } = page
     const [ours, foreign] = [true, false].map((own) =>
       unsigned.filter(({ event }) => (event.pubkey === signer.pubkey) === own),
-    ) as [typeof unsigned, typeof unsigned]
+    ) as [Unsigned[], Unsigned[]]
     if (unsigned.length > 0) {
       const signed = ours.length === 0 ? [] : await signer.sign(ours.map(({ event }) => event))
       await engine.write(() => {
-        for (const [i, { effect }] of ours.entries()) store.outbox.sign(effect, (signed[i] as NostrEvent).sig)
-        for (const { effect, event } of foreign) store.outbox.dead(effect, foreignReason(event.pubkey, signer.pubkey))
+        for (const [i, { row }] of ours.entries()) store.outbox.sign(row, (signed[i] as NostrEvent).sig)
+        for (const { row, event } of foreign) store.outbox.dead(row, foreignReason(event.pubkey, signer.pubkey))
       })
     }
     if (foreign.length > 0)
       warn(`${wizard}: ${foreign.length} events bear another key than the wizard's own, and are dead letters`)
-    place = last
+    place = end
+    fresh = fresh?.filter((row) => isAfter(row, end))
     return true
   }
 
@@ -181,11 +218,11 @@ const openOutbox = (
 
   /** U2: the row is settled when every relay has answered. Inside a transaction. */
   const settle = (row: OutboxRow): void => {
-    const answers = new Map(store.delivery.of(row.effect).map((delivery) => [delivery.relay, delivery]))
+    const answers = new Map(store.delivery.of(row).map((delivery) => [delivery.relay, delivery]))
     if ([...relays].some((relay) => !answers.has(relay))) return
     const given = [...answers.values()]
-    if (given.some((delivery) => delivery.state === "accepted")) store.outbox.done(row.effect)
-    else store.outbox.dead(row.effect, given.map((delivery) => `${delivery.relay}: ${delivery.error}`).join("; "))
+    if (given.some((delivery) => delivery.state === "accepted")) store.outbox.done(row)
+    else store.outbox.dead(row, given.map((delivery) => `${delivery.relay}: ${delivery.error}`).join("; "))
   }
 
   return {
@@ -300,6 +337,7 @@ const openLane = (
       await engine.write(() => {
         const state = answer.accepted ? "accepted" : "refused"
         store.delivery.put({
+          position: row.position,
           effect: row.effect,
           relay,
           state,

@@ -12,7 +12,7 @@ import type { Limits } from "../limits.ts"
 import type { ExecutorFailed } from "../executors/executor.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import { sleep, type ClockShape } from "../services/clock.ts"
-import { outboxStart, type CommandRow, type StoreShape } from "../store/store.ts"
+import { outboxStart, type CommandRow, type Owed, type StoreShape } from "../store/store.ts"
 import { HostStopped, type ActorEvent, type Envelope } from "../engine/command-host.ts"
 import type { CommandResult } from "../engine/commands.ts"
 import type { EngineShape } from "../engine/engine.ts"
@@ -47,7 +47,7 @@ export interface Worker {
 interface Running {
   readonly actor: string
   readonly attempt: number
-  readonly effect: string
+  readonly effect: Owed
   readonly fiber: Fiber.Fiber<CommandResult, ExecutorFailed>
   /** Why it was stopped, where it was not aborted. */
   stopped: { readonly type: "late" } | { readonly type: "lost"; readonly reason: string } | undefined
@@ -63,7 +63,8 @@ export const openWorker = (options: WorkerOptions): Worker => {
   const left = leftBehind(store, wizard)
 
   const unwatch = engine.watch(({ effects }) => {
-    for (const { kind, owner, actor, effect, payload } of effects) {
+    for (const effect of effects) {
+      const { kind, owner, actor, payload } = effect
       if (owner !== wizard) continue
       const { attempt } = payload as { readonly attempt: number }
       if (kind === "execute") run(actor, attempt, effect)
@@ -71,7 +72,7 @@ export const openWorker = (options: WorkerOptions): Worker => {
     }
   })
 
-  const run = (actor: string, attempt: number, effect: string): void => {
+  const run = (actor: string, attempt: number, effect: Owed): void => {
     const row = options.row(actor)
     const work = Effect.suspend(() => options.perform(row, attempt))
     const before = last.get(actor)
@@ -101,13 +102,13 @@ export const openWorker = (options: WorkerOptions): Worker => {
     return Effect.runPromise(Fiber.interrupt(held.fiber))
   }
 
-  const abort = async (actor: string, attempt: number, effect: string): Promise<void> => {
+  const abort = async (actor: string, attempt: number, effect: Owed): Promise<void> => {
     for (const held of running) if (held.actor === actor && held.attempt === attempt) await stop(held, undefined)
     await bring([], [effect])
   }
 
   /** O2. */
-  const bring = async (envelopes: readonly Envelope[], effects: readonly string[]): Promise<void> => {
+  const bring = async (envelopes: readonly Envelope[], effects: readonly Owed[]): Promise<void> => {
     for (;;) {
       try {
         await engine.deliverWith(envelopes, () => {
@@ -149,7 +150,7 @@ export const openWorker = (options: WorkerOptions): Worker => {
 const leftBehind = (store: StoreShape, wizard: string) => ({
   attempts: store.attempt.allOpen().filter((row) => row.wizard === wizard),
   effects: ["execute", "abort"].flatMap((kind) =>
-    store.outbox.pending(kind, wizard, outboxStart, Number.MAX_SAFE_INTEGER).map(({ effect }) => effect),
+    store.outbox.pending(kind, wizard, outboxStart, Number.MAX_SAFE_INTEGER),
   ),
 })
 

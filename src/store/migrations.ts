@@ -196,4 +196,82 @@ export const migrations: readonly string[] = [
     reason   TEXT NOT NULL
   ) STRICT;
   `,
+  /* 2: what is owed in the order in which it was */ `
+  -- Rows of an outbox by actor lay between those that were there, so a group of steps wrote most of the pages of the
+  -- groups before it once more. By place (position * 1024 + index within the step) they only ever come at the end, and
+  -- none is changed: what is still owed is a table of its own, and so is what was given up.
+  ALTER TABLE outbox RENAME TO outbox_1;
+  ALTER TABLE signature RENAME TO signature_1;
+  ALTER TABLE delivery RENAME TO delivery_1;
+  DROP INDEX outbox_pending;
+  DROP INDEX outbox_dead;
+
+  CREATE TABLE outbox (
+    place    INTEGER PRIMARY KEY,
+    actor    INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    kind     TEXT NOT NULL,
+    owner    TEXT NOT NULL,
+    payload  TEXT NOT NULL,
+    event_id TEXT,
+    -- 1 where no journal row has its position: what a faulted actor owes. Else the journal leads from actor to place.
+    apart    INTEGER
+  ) STRICT;
+  CREATE INDEX outbox_apart ON outbox (actor) WHERE apart = 1;
+
+  CREATE TABLE owed (
+    kind  TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (kind, owner, place)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER outbox_owed AFTER INSERT ON outbox BEGIN
+    INSERT INTO owed (kind, owner, place) VALUES (new.kind, new.owner, new.place);
+  END;
+
+  CREATE TABLE given_up (
+    place INTEGER PRIMARY KEY,
+    error TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE signature (
+    place INTEGER PRIMARY KEY,
+    sig   TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE delivery (
+    place INTEGER NOT NULL,
+    relay TEXT NOT NULL,
+    state TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    error TEXT,
+    PRIMARY KEY (place, relay)
+  ) STRICT, WITHOUT ROWID;
+
+  -- A faulted actor's effects had the position of whatever was stepped last; they get one of their own, after all others.
+  CREATE TEMP TABLE moved AS
+    SELECT o.actor, o.seq, o.idx, NULL AS apart, o.position * 1024 + o.idx AS place
+      FROM outbox_1 o JOIN journal j ON j.actor = o.actor AND j.seq = o.seq
+    UNION ALL
+    SELECT o.actor, o.seq, o.idx, 1,
+        ((SELECT max(position) FROM journal) + dense_rank() OVER (ORDER BY o.position, o.actor)) * 1024 + o.idx
+      FROM outbox_1 o WHERE NOT EXISTS (SELECT 1 FROM journal j WHERE j.actor = o.actor AND j.seq = o.seq);
+  CREATE UNIQUE INDEX temp.moved_from ON moved (actor, seq, idx);
+
+  INSERT INTO outbox (place, actor, seq, kind, owner, payload, event_id, apart)
+    SELECT m.place, o.actor, o.seq, o.kind, o.owner, o.payload, o.event_id, m.apart
+      FROM outbox_1 o JOIN moved m USING (actor, seq, idx) ORDER BY m.place;
+  DELETE FROM owed WHERE place IN
+    (SELECT m.place FROM outbox_1 o JOIN moved m USING (actor, seq, idx) WHERE o.state <> 'pending');
+  INSERT INTO given_up (place, error)
+    SELECT m.place, coalesce(o.error, '') FROM outbox_1 o JOIN moved m USING (actor, seq, idx) WHERE o.state = 'dead';
+  INSERT INTO signature (place, sig)
+    SELECT m.place, s.sig FROM signature_1 s JOIN moved m USING (actor, seq, idx) ORDER BY m.place;
+  INSERT INTO delivery (place, relay, state, tries, error)
+    SELECT m.place, d.relay, d.state, d.tries, d.error FROM delivery_1 d JOIN moved m USING (actor, seq, idx);
+  DROP TABLE temp.moved;
+  DROP TABLE outbox_1;
+  DROP TABLE signature_1;
+  DROP TABLE delivery_1;
+  `,
 ]

@@ -1,5 +1,6 @@
 /**
- * A SQLite database that is durable when it says so. The only file that touches better-sqlite3.
+ * A SQLite database that is durable when it says so. With `lock.ts` and the thread of `checkpoints.ts`, all there is of
+ * better-sqlite3.
  *
  * WAL; commits run under synchronous=NORMAL and `sync()` then calls fdatasync on the `-wal` file in the thread pool, so
  * the thread is free while the disk works. After `sync()` resolves every commit made before the call survives a power
@@ -12,6 +13,7 @@
 import { closeSync, existsSync, fdatasync, openSync } from "node:fs"
 import SQLite from "better-sqlite3"
 import { Schema } from "effect"
+import { openCheckpoints } from "./checkpoints.ts"
 
 export class DatabaseTooNew extends Schema.TaggedError<DatabaseTooNew>()("DatabaseTooNew", {
   file: Schema.String,
@@ -71,6 +73,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     return readonly || options.durability === "normal" ? undefined : openWal(file)
   })
   const statements = new Map<string, Statement>()
+  const checkpoints = readonly || isMemory(file) ? undefined : openCheckpoints(file)
+  const changes = db.prepare("SELECT total_changes()").pluck()
   let broken: DatabaseBroken | undefined
   let closed = false
 
@@ -92,6 +96,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       try {
         const result = body()
         db.exec("COMMIT")
+        checkpoints?.changed(changes.get() as number)
         return result
       } catch (error) {
         if (db.inTransaction) db.exec("ROLLBACK")
@@ -113,6 +118,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     close: () => {
       if (closed) return
       closed = true
+      checkpoints?.close()
       db.close()
       if (wal !== undefined) closeSync(wal)
     },
@@ -142,6 +148,7 @@ const open = <A>(
       db.pragma("fullfsync = ON")
       db.pragma("checkpoint_fullfsync = ON")
       db.pragma("foreign_keys = ON")
+      db.pragma(`wal_autocheckpoint = ${logPagesMax}`)
     }
     return { db, prepared: prepare(db) }
   } catch (error) {
@@ -155,6 +162,9 @@ export const brokenBy = (file: string, what: string, error: unknown): DatabaseBr
   const { code = "", message } = error as { readonly code?: string; readonly message: string }
   return new DatabaseBroken({ file, reason: `${advice[code] ?? what} (${message})` })
 }
+
+/** Pages of the log that the checkpoint thread has not copied. More: the next commit copies them. */
+const logPagesMax = 8192
 
 const full = "the disk is full: make room and start again"
 
@@ -183,5 +193,6 @@ const migrate = (db: SQLite.Database, migrations: readonly string[], found: numb
 }
 
 /** The file exists from the first transaction on, for as long as the database is open, and is never replaced. */
-const openWal = (file: string): number | undefined =>
-  file === ":memory:" || file === "" ? undefined : openSync(`${file}-wal`, "r+")
+const openWal = (file: string): number | undefined => (isMemory(file) ? undefined : openSync(`${file}-wal`, "r+"))
+
+const isMemory = (file: string): boolean => file === ":memory:" || file === ""

@@ -52,6 +52,9 @@ export interface OutboxRow {
 /** A place in the outbox's order. */
 export type OutboxPlace = Pick<OutboxRow, "position" | "effect">
 
+/** An effect that is owed, as far as it takes to strike it out. */
+export type Owed = Pick<OutboxRow, "kind" | "owner" | "position" | "effect">
+
 export const outboxStart: OutboxPlace = { position: 0, effect: "" }
 
 export interface TimerRow {
@@ -98,8 +101,7 @@ export interface AttemptRow {
   readonly outcome: string | null
 }
 
-export interface DeliveryRow {
-  readonly effect: string
+export interface DeliveryRow extends OutboxPlace {
   readonly relay: string
   readonly state: "accepted" | "refused"
   readonly tries: number
@@ -112,10 +114,14 @@ const named = (table: string, columns: string): string => `SELECT ${nameOf} AS a
 
 const journalRow = named("journal", "position, seq, machine, version, cause, at_ms, event, state, refused")
 const snapshotRow = named("snapshot", "machine, version, seq, state, context, done, fault")
-const outboxRow = named(
-  "outbox",
-  `${nameOf} || '/' || seq || '/' || idx AS effect, position, kind, owner, payload, event_id, state, error, (SELECT sig FROM signature s WHERE s.actor = t.actor AND s.seq = t.seq AND s.idx = t.idx) AS sig`,
-)
+/** A place in the outbox is its step's position and its index there, in one number. */
+const placesEach = 1024
+const outboxColumns = `${nameOf} AS actor, ${nameOf} || '/' || t.seq || '/' || (t.place % ${placesEach}) AS effect, t.place / ${placesEach} AS position, t.kind AS kind, t.owner AS owner, payload, event_id, (SELECT sig FROM signature s WHERE s.place = t.place) AS sig`
+/** Effects of a kind that an owner still owes, in their order. */
+const owedRow = `SELECT ${outboxColumns}, 'pending' AS state, NULL AS error FROM owed o CROSS JOIN outbox t ON t.place = o.place WHERE o.kind = ? AND o.owner = ? AND o.place > ?`
+/** All effects of an actor: the journal knows the positions of its steps. */
+const outboxOf = `FROM (SELECT position FROM journal WHERE actor = @actor UNION SELECT place / ${placesEach} FROM outbox WHERE actor = @actor AND apart = 1) p CROSS JOIN outbox t ON t.place BETWEEN p.position * ${placesEach} AND p.position * ${placesEach} + ${placesEach - 1}`
+const outboxRow = `SELECT ${outboxColumns}, CASE WHEN g.error IS NOT NULL THEN 'dead' WHEN EXISTS (SELECT 1 FROM owed o WHERE o.kind = t.kind AND o.owner = t.owner AND o.place = t.place) THEN 'pending' ELSE 'done' END AS state, g.error AS error ${outboxOf} LEFT JOIN given_up g ON g.place = t.place ORDER BY t.place`
 const timerRow = named("timer", "t.name AS name, due_ms, effect")
 const commandRow = named(
   "command",
@@ -157,12 +163,8 @@ const make = (opened: Database, writes: boolean) => {
       ? found
       : remember(actor, Number(sql("INSERT INTO actor (name) VALUES (?)").run(actor).lastInsertRowid))
   }
-  /** actor/sequence/index. */
-  const placeOf = (effect: string): readonly [number, number, number] => {
-    const at = effect.lastIndexOf("/")
-    const before = effect.lastIndexOf("/", at - 1)
-    return [keyOf(effect.slice(0, before)), Number(effect.slice(before + 1, at)), Number(effect.slice(at + 1))]
-  }
+  const strike = (owed: Owed): void =>
+    void run("DELETE FROM owed WHERE kind = ? AND owner = ? AND place = ?", owed.kind, owed.owner, placeOf(owed))
   const database: Database = {
     ...opened,
     transaction: (body) => {
@@ -182,6 +184,7 @@ const make = (opened: Database, writes: boolean) => {
     journal: {
       last: (): number => get<{ n: number | null }>("SELECT max(position) AS n FROM journal")?.n ?? 0,
       has: (actor: string, cause: string): boolean =>
+        keyOf(actor) > 0 &&
         get("SELECT 1 FROM journal WHERE actor = ? AND cause = ?", keyOf(actor), cause) !== undefined,
       append: (row: JournalRow): void =>
         void run(
@@ -226,40 +229,32 @@ const make = (opened: Database, writes: boolean) => {
     },
 
     outbox: {
-      add: (row: Omit<OutboxRow, "state" | "error" | "sig">): void => {
-        const [, seq, idx] = placeOf(row.effect)
-        run(
-          "INSERT INTO outbox (actor, seq, idx, position, kind, owner, payload, event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      /** The highest position at which something came to be owed. */
+      last: (): number =>
+        Math.floor((get<{ n: number | null }>("SELECT max(place) AS n FROM outbox")?.n ?? 0) / placesEach),
+      /** Adds it and owes it. `apart` where no journal row has its position. */
+      add: (row: Omit<OutboxRow, "state" | "error" | "sig">, apart = false): void =>
+        void run(
+          "INSERT INTO outbox (place, actor, seq, kind, owner, payload, event_id, apart) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+          placeOf(row),
           makeKey(row.actor),
-          seq,
-          idx,
-          row.position,
+          seqOf(row.effect),
           row.kind,
           row.owner,
           row.payload,
           row.event_id,
-        )
-      },
-      get: (effect: string): OutboxRow | undefined =>
-        get(`${outboxRow} WHERE t.actor = ? AND seq = ? AND idx = ?`, ...placeOf(effect)),
-      /** The next ones in order, after (position, effect). */
-      pending: (kind: string, owner: string, after: OutboxPlace, most: number): OutboxRow[] =>
-        all(
-          `${outboxRow} WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, idx) > (?, ?) ORDER BY position, idx LIMIT ?`,
-          kind,
-          owner,
-          after.position,
-          indexOf(after.effect),
-          most,
+          apart ? 1 : null,
         ),
+      /** The next ones in order. */
+      pending: (kind: string, owner: string, after: OutboxPlace, most: number): OutboxRow[] =>
+        all(`${owedRow} ORDER BY o.place LIMIT ?`, kind, owner, placeOf(after), most),
       /** The same without those that this relay has answered. */
       unanswered: (kind: string, owner: string, relay: string, after: OutboxPlace, most: number): OutboxRow[] =>
         all(
-          `${outboxRow} WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, idx) > (?, ?) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.actor = t.actor AND d.seq = t.seq AND d.idx = t.idx AND d.relay = ?) ORDER BY position, idx LIMIT ?`,
+          `${owedRow} AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = o.place AND d.relay = ?) ORDER BY o.place LIMIT ?`,
           kind,
           owner,
-          after.position,
-          indexOf(after.effect),
+          placeOf(after),
           relay,
           most,
         ),
@@ -272,53 +267,48 @@ const make = (opened: Database, writes: boolean) => {
         most: number,
       ): OutboxRow[] =>
         all(
-          `${outboxRow} WHERE kind = ? AND owner = ? AND state = 'pending' AND (position, idx) > (?, ?) AND NOT EXISTS (SELECT 1 FROM json_each(?) r WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.actor = t.actor AND d.seq = t.seq AND d.idx = t.idx AND d.relay = r.value)) ORDER BY position, idx LIMIT ?`,
+          `${owedRow} AND NOT EXISTS (SELECT 1 FROM json_each(?) r WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = o.place AND d.relay = r.value)) ORDER BY o.place LIMIT ?`,
           kind,
           owner,
-          after.position,
-          indexOf(after.effect),
+          placeOf(after),
           JSON.stringify(relays),
           most,
         ),
       countPending: (kind: string, owner: string): number =>
-        get<{ n: number }>(
-          "SELECT count(*) AS n FROM outbox WHERE kind = ? AND owner = ? AND state = 'pending'",
-          kind,
-          owner,
-        )?.n ?? 0,
+        get<{ n: number }>("SELECT count(*) AS n FROM owed WHERE kind = ? AND owner = ?", kind, owner)?.n ?? 0,
       /** Keeps the signature of an outgoing event; the first one stays. */
-      sign: (effect: string, sig: string): void =>
-        void run("INSERT OR IGNORE INTO signature (actor, seq, idx, sig) VALUES (?, ?, ?, ?)", ...placeOf(effect), sig),
-      done: (effect: string): void =>
-        void run("UPDATE outbox SET state = 'done' WHERE actor = ? AND seq = ? AND idx = ?", ...placeOf(effect)),
-      dead: (effect: string, error: string): void =>
-        void run(
-          "UPDATE outbox SET state = 'dead', error = ? WHERE actor = ? AND seq = ? AND idx = ?",
-          error,
-          ...placeOf(effect),
-        ),
+      sign: (at: OutboxPlace, sig: string): void =>
+        void run("INSERT OR IGNORE INTO signature (place, sig) VALUES (?, ?)", placeOf(at), sig),
+      done: (owed: Owed): void => strike(owed),
+      dead: (owed: Owed, error: string): void => {
+        strike(owed)
+        run("INSERT OR REPLACE INTO given_up (place, error) VALUES (?, ?)", placeOf(owed), error)
+      },
       /** Whether an actor's effects publish the event of that id. */
       holds: (actor: string, eventId: string): boolean =>
-        get("SELECT 1 FROM outbox WHERE actor = ? AND event_id = ?", keyOf(actor), eventId) !== undefined,
-      of: (actor: string): OutboxRow[] => all(`${outboxRow} WHERE t.actor = ? ORDER BY seq, idx`, keyOf(actor)),
-      allDead: (): OutboxRow[] => all(`${outboxRow} WHERE state = 'dead' ORDER BY position, idx`),
+        get(`SELECT 1 ${outboxOf} WHERE t.event_id = @eventId`, { actor: keyOf(actor), eventId }) !== undefined,
+      of: (actor: string): OutboxRow[] => all(outboxRow, { actor: keyOf(actor) }),
+      allDead: (): OutboxRow[] =>
+        all(
+          `SELECT ${outboxColumns}, 'dead' AS state, g.error AS error FROM given_up g CROSS JOIN outbox t ON t.place = g.place ORDER BY t.place`,
+        ),
     },
 
     delivery: {
       put: (row: DeliveryRow): void =>
         void run(
-          "INSERT INTO delivery (actor, seq, idx, relay, state, tries, error) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, tries = excluded.tries, error = excluded.error",
-          ...placeOf(row.effect),
+          "INSERT INTO delivery (place, relay, state, tries, error) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, tries = excluded.tries, error = excluded.error",
+          placeOf(row),
           row.relay,
           row.state,
           row.tries,
           row.error,
         ),
-      of: (effect: string): DeliveryRow[] =>
-        all<Omit<DeliveryRow, "effect">>(
-          "SELECT relay, state, tries, error FROM delivery WHERE actor = ? AND seq = ? AND idx = ?",
-          ...placeOf(effect),
-        ).map((row) => ({ effect, ...row })),
+      of: ({ position, effect }: OutboxPlace): DeliveryRow[] =>
+        all<Omit<DeliveryRow, "effect" | "position">>(
+          "SELECT relay, state, tries, error FROM delivery WHERE place = ?",
+          placeOf({ position, effect }),
+        ).map((row) => ({ position, effect, ...row })),
     },
 
     timer: {
@@ -341,13 +331,9 @@ const make = (opened: Database, writes: boolean) => {
     },
 
     command: {
-      add: (
-        row: Omit<CommandRow, "ended" | "reason" | "result" | "receipts" | "tip">,
-        receipts: number,
-        tip: string | null,
-      ): void =>
+      add: (row: CommandRow): void =>
         void run(
-          "INSERT INTO command (actor, id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, since_ms, receipts, tip) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          "INSERT INTO command (actor, id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, ended, since_ms, reason, result, receipts, tip) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           makeKey(row.actor),
           row.id,
           row.wizard,
@@ -364,9 +350,12 @@ const make = (opened: Database, writes: boolean) => {
           row.arrived,
           row.arrived_ms,
           row.state,
+          row.ended,
           row.since_ms,
-          receipts,
-          tip,
+          row.reason,
+          row.result,
+          row.receipts,
+          row.tip,
         ),
       get: (actor: string): CommandRow | undefined => get(`${commandRow} WHERE t.actor = ?`, keyOf(actor)),
       move: (
@@ -374,7 +363,7 @@ const make = (opened: Database, writes: boolean) => {
         row: Pick<CommandRow, "state" | "ended" | "since_ms" | "reason" | "result" | "receipts" | "tip">,
       ): void =>
         void run(
-          "UPDATE command SET state = ?, ended = ?, since_ms = ?, reason = ?, result = coalesce(?, result), receipts = ?, tip = ? WHERE actor = ?",
+          "UPDATE command SET state = ?, ended = ?, since_ms = ?, reason = ?, result = ?, receipts = ?, tip = ? WHERE actor = ?",
           row.state,
           row.ended,
           row.since_ms,
@@ -572,8 +561,17 @@ export type StoreShape = ReturnType<typeof make>
 
 export class Store extends Context.Service<Store, StoreShape>()("wizardly/store/Store") {}
 
-/** The last part of actor/sequence/index. */
-const indexOf = (effect: string): number => (effect === "" ? -1 : Number(effect.slice(effect.lastIndexOf("/") + 1)))
+const seqOf = (effect: string): number => {
+  const end = effect.lastIndexOf("/")
+  return Number(effect.slice(effect.lastIndexOf("/", end - 1) + 1, end))
+}
+
+const placeOf = ({ position, effect }: OutboxPlace): number => {
+  if (effect === "") return position * placesEach - 1
+  const index = Number(effect.slice(effect.lastIndexOf("/") + 1))
+  if (index >= placesEach) throw new Error(`${effect}: one step owes ${placesEach} effects at most`)
+  return position * placesEach + index
+}
 
 /** Over a database that is open already. */
 export const storeOver = (database: Database): StoreShape => make(database, true)

@@ -39,7 +39,7 @@ export interface Council {
   readonly settled: (count: number) => Promise<void>
   /** Transactions so far. */
   readonly groups: () => number
-  /** Every statement that wrote, with its values, by transaction. */
+  /** Every statement that wrote, with its values, by transaction; where it was asked to `record`. */
   readonly written: Write[][]
   readonly close: () => Promise<void>
 }
@@ -73,6 +73,8 @@ const recorded = (database: Database, written: Write[][]): Database => {
 export const openCouncil = async (options: {
   readonly executor: ExecutorName
   readonly concurrent: number
+  /** Whether what is written is kept in memory (`written`), which takes time of its own. */
+  readonly record?: boolean
 }): Promise<Council> => {
   const written: Write[][] = []
   const dir = mkdtempSync(join(tmpdir(), "wizardly-bench-"))
@@ -91,7 +93,8 @@ export const openCouncil = async (options: {
     relays: [],
     revoked: [],
   }
-  const store = storeOver(recorded(openDatabase({ file: join(dir, "runtime.db"), migrations }), written))
+  const database = openDatabase({ file: join(dir, "runtime.db"), migrations })
+  const store = storeOver(options.record === true ? recorded(database, written) : database)
   const clock = systemClock
   const warn = (message: string): void => void process.stderr.write(`! ${message}\n`)
   const projection = commandProjection({

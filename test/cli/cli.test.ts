@@ -235,7 +235,7 @@ describe("what a home holds", () => {
     const store = openStore(join(home, "runtime.db"))
     store.database.transaction(() => {
       for (const [at, body] of bodies.entries()) {
-        const row: Omit<CommandRow, "ended" | "reason" | "result" | "receipts" | "tip"> = {
+        const row: CommandRow = {
           actor: at === 0 ? actor : `command/${String(at).padStart(64, "9")}/timmy`,
           id: at === 0 ? id : String(at).padStart(64, "9"),
           wizard: "timmy",
@@ -253,8 +253,13 @@ describe("what a home holds", () => {
           arrived_ms: 1_800_000_000_000,
           state: "acknowledged",
           since_ms: 1_800_000_000_000,
+          ended: 0,
+          reason: null,
+          result: null,
+          receipts: 0,
+          tip: null,
         }
-        store.command.add(row, 0, null)
+        store.command.add(row)
       }
     })
     store.database.close()

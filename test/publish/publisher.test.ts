@@ -6,7 +6,7 @@ import { limits as defaults, type Limits } from "../../src/limits.ts"
 import { withId, type NostrEvent } from "../../src/protocol/event.ts"
 import { openPublisher, type Answer, type Outlet } from "../../src/publish/publisher.ts"
 import { virtualClock } from "../../src/services/clock.ts"
-import { openStore } from "../../src/store/store.ts"
+import { openStore, type OutboxRow } from "../../src/store/store.ts"
 import { counter } from "../engine/counter.ts"
 import { diskError, openHost, temporaryFolder, type Disk } from "../support/engine.ts"
 
@@ -297,7 +297,7 @@ describe("publisher", () => {
     }
     expect(sentAfter).toEqual([1, 1, 2, 2, 3, 3, 4, 4])
     expect(held.states()).toEqual(["dead"])
-    expect(held.store.delivery.of(held.store.outbox.allDead()[0]?.effect ?? "")).toMatchObject([{ tries: 4 }])
+    expect(held.store.delivery.of(held.store.outbox.allDead()[0] as OutboxRow)).toMatchObject([{ tries: 4 }])
   })
 
   it("U2: a relay that keeps silent about one event gets the others, and that one is a dead letter in the end", async () => {
