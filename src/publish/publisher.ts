@@ -18,7 +18,7 @@ import type { NostrEvent } from "../protocol/event.ts"
 import { isBarred, refusalOf } from "../protocol/refusal.ts"
 import type { ClockShape } from "../services/clock.ts"
 import type { Limits } from "../limits.ts"
-import { outboxStart, type OutboxPlace, type OutboxRow, type Owed, type StoreShape } from "../store/store.ts"
+import { outboxStart, type OutboxPlace, type OutboxRow, type StoreShape } from "../store/store.ts"
 import type { Signer } from "../identity/signer.ts"
 import type { Effect } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
@@ -68,7 +68,7 @@ const freshRowsMax = 8192
 
 /** An outgoing event without a signature, and what owes it. */
 interface Unsigned {
-  readonly row: Owed
+  readonly row: OutboxPlace
   readonly event: Outgoing
 }
 
@@ -176,7 +176,7 @@ const openOutbox = (
       // What the store holds already may be told of only later; it is passed over then.
       fresh = []
     }
-    const owed = fresh.filter((row) => isAfter(row, place))
+    const owed = fresh.filter((row) => isAfter(row, place)).slice(0, pageRows)
     const end = owed.at(-1)
     return end === undefined
       ? undefined

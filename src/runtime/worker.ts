@@ -12,7 +12,7 @@ import type { Limits } from "../limits.ts"
 import type { ExecutorFailed } from "../executors/executor.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import { sleep, type ClockShape } from "../services/clock.ts"
-import { outboxStart, type CommandRow, type Owed, type StoreShape } from "../store/store.ts"
+import { outboxStart, type CommandRow, type OutboxPlace, type StoreShape } from "../store/store.ts"
 import { HostStopped, type ActorEvent, type Envelope } from "../engine/command-host.ts"
 import type { CommandResult } from "../engine/commands.ts"
 import type { EngineShape } from "../engine/engine.ts"
@@ -47,7 +47,7 @@ export interface Worker {
 interface Running {
   readonly actor: string
   readonly attempt: number
-  readonly effect: Owed
+  readonly effect: OutboxPlace
   readonly fiber: Fiber.Fiber<CommandResult, ExecutorFailed>
   /** Why it was stopped, where it was not aborted. */
   stopped: { readonly type: "late" } | { readonly type: "lost"; readonly reason: string } | undefined
@@ -72,7 +72,7 @@ export const openWorker = (options: WorkerOptions): Worker => {
     }
   })
 
-  const run = (actor: string, attempt: number, effect: Owed): void => {
+  const run = (actor: string, attempt: number, effect: OutboxPlace): void => {
     const row = options.row(actor)
     const work = Effect.suspend(() => options.perform(row, attempt))
     const before = last.get(actor)
@@ -102,13 +102,13 @@ export const openWorker = (options: WorkerOptions): Worker => {
     return Effect.runPromise(Fiber.interrupt(held.fiber))
   }
 
-  const abort = async (actor: string, attempt: number, effect: Owed): Promise<void> => {
+  const abort = async (actor: string, attempt: number, effect: OutboxPlace): Promise<void> => {
     for (const held of running) if (held.actor === actor && held.attempt === attempt) await stop(held, undefined)
     await bring([], [effect])
   }
 
   /** O2. */
-  const bring = async (envelopes: readonly Envelope[], effects: readonly Owed[]): Promise<void> => {
+  const bring = async (envelopes: readonly Envelope[], effects: readonly OutboxPlace[]): Promise<void> => {
     for (;;) {
       try {
         await engine.deliverWith(envelopes, () => {

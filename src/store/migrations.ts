@@ -198,8 +198,7 @@ export const migrations: readonly string[] = [
   `,
   /* 2: what is owed in the order in which it was */ `
   -- Rows of an outbox by actor lay between those that were there, so a group of steps wrote most of the pages of the
-  -- groups before it once more. By place (position * 1024 + index within the step) they only ever come at the end, and
-  -- none is changed: what is still owed is a table of its own, and so is what was given up.
+  -- groups before it once more. By place (position * 1024 + index within the step) they only ever come at the end.
   ALTER TABLE outbox RENAME TO outbox_1;
   ALTER TABLE signature RENAME TO signature_1;
   ALTER TABLE delivery RENAME TO delivery_1;
@@ -214,25 +213,14 @@ export const migrations: readonly string[] = [
     owner    TEXT NOT NULL,
     payload  TEXT NOT NULL,
     event_id TEXT,
+    state    TEXT NOT NULL DEFAULT 'pending',
+    error    TEXT,
     -- 1 where no journal row has its position: what a faulted actor owes. Else the journal leads from actor to place.
     apart    INTEGER
   ) STRICT;
   CREATE INDEX outbox_apart ON outbox (actor) WHERE apart = 1;
-
-  CREATE TABLE owed (
-    kind  TEXT NOT NULL,
-    owner TEXT NOT NULL,
-    place INTEGER NOT NULL,
-    PRIMARY KEY (kind, owner, place)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TRIGGER outbox_owed AFTER INSERT ON outbox BEGIN
-    INSERT INTO owed (kind, owner, place) VALUES (new.kind, new.owner, new.place);
-  END;
-
-  CREATE TABLE given_up (
-    place INTEGER PRIMARY KEY,
-    error TEXT NOT NULL
-  ) STRICT;
+  CREATE INDEX outbox_pending ON outbox (kind, owner) WHERE state = 'pending';
+  CREATE INDEX outbox_dead ON outbox (state) WHERE state = 'dead';
 
   CREATE TABLE signature (
     place INTEGER PRIMARY KEY,
@@ -258,13 +246,9 @@ export const migrations: readonly string[] = [
       FROM outbox_1 o WHERE NOT EXISTS (SELECT 1 FROM journal j WHERE j.actor = o.actor AND j.seq = o.seq);
   CREATE UNIQUE INDEX temp.moved_from ON moved (actor, seq, idx);
 
-  INSERT INTO outbox (place, actor, seq, kind, owner, payload, event_id, apart)
-    SELECT m.place, o.actor, o.seq, o.kind, o.owner, o.payload, o.event_id, m.apart
+  INSERT INTO outbox (place, actor, seq, kind, owner, payload, event_id, state, error, apart)
+    SELECT m.place, o.actor, o.seq, o.kind, o.owner, o.payload, o.event_id, o.state, o.error, m.apart
       FROM outbox_1 o JOIN moved m USING (actor, seq, idx) ORDER BY m.place;
-  DELETE FROM owed WHERE place IN
-    (SELECT m.place FROM outbox_1 o JOIN moved m USING (actor, seq, idx) WHERE o.state <> 'pending');
-  INSERT INTO given_up (place, error)
-    SELECT m.place, coalesce(o.error, '') FROM outbox_1 o JOIN moved m USING (actor, seq, idx) WHERE o.state = 'dead';
   INSERT INTO signature (place, sig)
     SELECT m.place, s.sig FROM signature_1 s JOIN moved m USING (actor, seq, idx) ORDER BY m.place;
   INSERT INTO delivery (place, relay, state, tries, error)

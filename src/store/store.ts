@@ -52,9 +52,6 @@ export interface OutboxRow {
 /** A place in the outbox's order. */
 export type OutboxPlace = Pick<OutboxRow, "position" | "effect">
 
-/** An effect that is owed, as far as it takes to strike it out. */
-export type Owed = Pick<OutboxRow, "kind" | "owner" | "position" | "effect">
-
 export const outboxStart: OutboxPlace = { position: 0, effect: "" }
 
 export interface TimerRow {
@@ -116,12 +113,11 @@ const journalRow = named("journal", "position, seq, machine, version, cause, at_
 const snapshotRow = named("snapshot", "machine, version, seq, state, context, done, fault")
 /** A place in the outbox is its step's position and its index there, in one number. */
 const placesEach = 1024
-const outboxColumns = `${nameOf} AS actor, ${nameOf} || '/' || t.seq || '/' || (t.place % ${placesEach}) AS effect, t.place / ${placesEach} AS position, t.kind AS kind, t.owner AS owner, payload, event_id, (SELECT sig FROM signature s WHERE s.place = t.place) AS sig`
+const outboxRow = `SELECT ${nameOf} AS actor, ${nameOf} || '/' || t.seq || '/' || (t.place % ${placesEach}) AS effect, t.place / ${placesEach} AS position, kind, owner, payload, event_id, state, error, (SELECT sig FROM signature s WHERE s.place = t.place) AS sig`
 /** Effects of a kind that an owner still owes, in their order. */
-const owedRow = `SELECT ${outboxColumns}, 'pending' AS state, NULL AS error FROM owed o CROSS JOIN outbox t ON t.place = o.place WHERE o.kind = ? AND o.owner = ? AND o.place > ?`
+const owedRow = `${outboxRow} FROM outbox t INDEXED BY outbox_pending WHERE kind = ? AND owner = ? AND state = 'pending' AND place > ?`
 /** All effects of an actor: the journal knows the positions of its steps. */
 const outboxOf = `FROM (SELECT position FROM journal WHERE actor = @actor UNION SELECT place / ${placesEach} FROM outbox WHERE actor = @actor AND apart = 1) p CROSS JOIN outbox t ON t.place BETWEEN p.position * ${placesEach} AND p.position * ${placesEach} + ${placesEach - 1}`
-const outboxRow = `SELECT ${outboxColumns}, CASE WHEN g.error IS NOT NULL THEN 'dead' WHEN EXISTS (SELECT 1 FROM owed o WHERE o.kind = t.kind AND o.owner = t.owner AND o.place = t.place) THEN 'pending' ELSE 'done' END AS state, g.error AS error ${outboxOf} LEFT JOIN given_up g ON g.place = t.place ORDER BY t.place`
 const timerRow = named("timer", "t.name AS name, due_ms, effect")
 const commandRow = named(
   "command",
@@ -163,8 +159,6 @@ const make = (opened: Database, writes: boolean) => {
       ? found
       : remember(actor, Number(sql("INSERT INTO actor (name) VALUES (?)").run(actor).lastInsertRowid))
   }
-  const strike = (owed: Owed): void =>
-    void run("DELETE FROM owed WHERE kind = ? AND owner = ? AND place = ?", owed.kind, owed.owner, placeOf(owed))
   const database: Database = {
     ...opened,
     transaction: (body) => {
@@ -247,11 +241,11 @@ const make = (opened: Database, writes: boolean) => {
         ),
       /** The next ones in order. */
       pending: (kind: string, owner: string, after: OutboxPlace, most: number): OutboxRow[] =>
-        all(`${owedRow} ORDER BY o.place LIMIT ?`, kind, owner, placeOf(after), most),
+        all(`${owedRow} ORDER BY t.place LIMIT ?`, kind, owner, placeOf(after), most),
       /** The same without those that this relay has answered. */
       unanswered: (kind: string, owner: string, relay: string, after: OutboxPlace, most: number): OutboxRow[] =>
         all(
-          `${owedRow} AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = o.place AND d.relay = ?) ORDER BY o.place LIMIT ?`,
+          `${owedRow} AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = t.place AND d.relay = ?) ORDER BY t.place LIMIT ?`,
           kind,
           owner,
           placeOf(after),
@@ -267,7 +261,7 @@ const make = (opened: Database, writes: boolean) => {
         most: number,
       ): OutboxRow[] =>
         all(
-          `${owedRow} AND NOT EXISTS (SELECT 1 FROM json_each(?) r WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = o.place AND d.relay = r.value)) ORDER BY o.place LIMIT ?`,
+          `${owedRow} AND NOT EXISTS (SELECT 1 FROM json_each(?) r WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = t.place AND d.relay = r.value)) ORDER BY t.place LIMIT ?`,
           kind,
           owner,
           placeOf(after),
@@ -275,23 +269,22 @@ const make = (opened: Database, writes: boolean) => {
           most,
         ),
       countPending: (kind: string, owner: string): number =>
-        get<{ n: number }>("SELECT count(*) AS n FROM owed WHERE kind = ? AND owner = ?", kind, owner)?.n ?? 0,
+        get<{ n: number }>(
+          "SELECT count(*) AS n FROM outbox WHERE kind = ? AND owner = ? AND state = 'pending'",
+          kind,
+          owner,
+        )?.n ?? 0,
       /** Keeps the signature of an outgoing event; the first one stays. */
       sign: (at: OutboxPlace, sig: string): void =>
         void run("INSERT OR IGNORE INTO signature (place, sig) VALUES (?, ?)", placeOf(at), sig),
-      done: (owed: Owed): void => strike(owed),
-      dead: (owed: Owed, error: string): void => {
-        strike(owed)
-        run("INSERT OR REPLACE INTO given_up (place, error) VALUES (?, ?)", placeOf(owed), error)
-      },
+      done: (at: OutboxPlace): void => void run("UPDATE outbox SET state = 'done' WHERE place = ?", placeOf(at)),
+      dead: (at: OutboxPlace, error: string): void =>
+        void run("UPDATE outbox SET state = 'dead', error = ? WHERE place = ?", error, placeOf(at)),
       /** Whether an actor's effects publish the event of that id. */
       holds: (actor: string, eventId: string): boolean =>
         get(`SELECT 1 ${outboxOf} WHERE t.event_id = @eventId`, { actor: keyOf(actor), eventId }) !== undefined,
-      of: (actor: string): OutboxRow[] => all(outboxRow, { actor: keyOf(actor) }),
-      allDead: (): OutboxRow[] =>
-        all(
-          `SELECT ${outboxColumns}, 'dead' AS state, g.error AS error FROM given_up g CROSS JOIN outbox t ON t.place = g.place ORDER BY t.place`,
-        ),
+      of: (actor: string): OutboxRow[] => all(`${outboxRow} ${outboxOf} ORDER BY t.place`, { actor: keyOf(actor) }),
+      allDead: (): OutboxRow[] => all(`${outboxRow} FROM outbox t WHERE state = 'dead' ORDER BY t.place`),
     },
 
     delivery: {
