@@ -31,7 +31,10 @@ export const subscriptionsOf = (options: {
   readonly clock: ClockShape
   readonly limits: Limits
   readonly rosters: RosterKeeper
-  readonly open: () => boolean
+  /** Whether it is this wizard that reads the roster there for all of this home. */
+  readonly readsRoster: boolean
+  /** Whether commands may be asked for there by now. */
+  readonly asksCommands: boolean
   /** Whether this reading looks back the whole way: at start and hourly, as senders backdate and phones queue. */
   readonly isDeep: () => boolean
 }): readonly Subscription[] => {
@@ -44,19 +47,24 @@ export const subscriptionsOf = (options: {
     return Math.min(cursor, clock.nowMs()) - lookBack * 1000
   }
   const ownMs = (): number => clock.nowMs() - (limits.commandAgeSecondsMax + 2 * 24 * 3600) * 1000
+  const roster: Subscription = {
+    name: "roster",
+    filters: [{ kinds: [Kind.record], authors: [rosters.council] }],
+    sinceMs: () => undefined,
+  }
   const read: Subscription[] = [
-    { name: "roster", filters: [{ kinds: [Kind.record], authors: [rosters.council] }], sinceMs: () => undefined },
+    ...(options.readsRoster ? [roster] : []),
     {
       name: "own",
       filters: [{ kinds: [Kind.note, Kind.record, Kind.artifact], authors: [pubkey] }],
       sinceMs: since("own", ownMs),
     },
   ]
-  const roster = rosters.inForce()
-  if (roster === undefined || !options.open()) return read
-  const authors = roster.operators
+  const inForce = rosters.inForce()
+  if (inForce === undefined || !options.asksCommands) return read
+  const authors = inForce.operators
     .map((operator) => operator.pubkey)
-    .filter((key) => standing(roster, key) === "operator")
+    .filter((key) => standing(inForce, key) === "operator")
   const floorMs = (): number => (store.cursor.floor(pubkey, url) ?? nowSeconds(clock)) * 1000
   return [
     ...read,

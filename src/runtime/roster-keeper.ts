@@ -39,8 +39,8 @@ export interface RosterKeeper {
   readonly offer: (event: NostrEvent) => Promise<void>
   /** When the version arrived here that made this key an operator (unix milliseconds); 0 where it is none. */
   readonly operatorSinceMs: (pubkey: string) => number
-  /** All versions that are held, in order. */
-  readonly versions: () => readonly NostrEvent[]
+  /** All versions that are held, in order. Their events stay in the store until they are asked for. */
+  readonly versions: () => readonly { readonly id: string; readonly event: () => NostrEvent }[]
   /** Ids of the versions that a relay is known to hold, or is being given. */
   readonly given: (url: string) => Set<string>
   /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused (K3). */
@@ -113,7 +113,8 @@ export const openRosterKeeper = (options: {
     inForce: () => rosterInForce(chain),
     offer: (event) => inTurn(() => take(event)),
     operatorSinceMs: (pubkey) => since.get(pubkey) ?? 0,
-    versions: () => store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent),
+    versions: () =>
+      chain.held.map(({ id }) => ({ id, event: () => JSON.parse(store.roster.event(id) ?? "{}") as NostrEvent })),
     given: (url) => given.get(url) ?? (given.set(url, new Set()).get(url) as Set<string>),
     amend: (changes) =>
       inTurn(async () => {

@@ -26,6 +26,7 @@ import { makeHome } from "./home.ts"
 import { pinCouncil, readIdentities, settleRoster } from "./identities.ts"
 import { StartRefused, type RuntimeOptions } from "./options.ts"
 import { openOutgoing } from "./outgoing.ts"
+import { openRosterReaders } from "./roster-readers.ts"
 import { openRosterKeeper, type RosterKeeper } from "./roster-keeper.ts"
 import type { SupervisorTree } from "./supervisor.ts"
 import { treeOf } from "./tree.ts"
@@ -149,6 +150,7 @@ export const runtimeOver = (
     const wizards: WizardHost[] = []
     const outgoing = openOutgoing({ home, clock, limits, warn, wizards })
     yield* Effect.addFinalizer(() => Effect.sync(outgoing.close))
+    const readers = openRosterReaders()
     for (const { name, className, signer, fresh, executor } of identities.wizards) {
       publisher.open(name, signer, relays)
       const host = yield* openWizard({
@@ -165,6 +167,7 @@ export const runtimeOver = (
         commands: projection,
         publisher,
         rosters,
+        readers,
         verifier,
         clock,
         chance,

@@ -32,6 +32,7 @@ import { openPump } from "./pump.ts"
 import { fixFloors, subscriptionsOf } from "./reading.ts"
 import { runTask } from "./task.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
+import type { RosterReaders } from "./roster-readers.ts"
 import type { Child } from "./supervisor.ts"
 import { isPaused, performVerb } from "./verbs.ts"
 import { openWorker, type Worker } from "./worker.ts"
@@ -51,6 +52,7 @@ export interface WizardHostOptions {
   readonly commands: Pick<Commands, "counts" | "row">
   readonly publisher: Publisher
   readonly rosters: RosterKeeper
+  readonly readers: RosterReaders
   readonly verifier: VerifierShape
   readonly clock: ClockShape
   readonly chance: ChanceShape
@@ -102,7 +104,7 @@ export const openWizard = Effect.fnUntraced(function* (options: WizardHostOption
 })
 
 const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined): WizardHost => {
-  const { name, signer, engine, store, clock, limits, rosters, publisher, executor, warn } = options
+  const { name, signer, engine, store, clock, limits, rosters, readers, publisher, executor, warn } = options
   const { counts, row } = options.commands
   const { pubkey } = signer
   const connections = new Map<string, RelayConnection>()
@@ -270,6 +272,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   }
 
   const connect = (url: string): RelayConnection => {
+    lost(url)
     const connection = openRelayConnection({
       url,
       identity: pubkey,
@@ -283,6 +286,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       take: (batch) => take(url, batch),
       read: (subscription) => void read(connection, url, subscription),
       changed: (report) => {
+        if (!isConnected(report.state)) lost(url)
         if (report.state === "catching-up") {
           publisher.reconnected(name, url)
           options.reached()
@@ -313,17 +317,33 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     if (batch.subscription !== "roster") return
     for (const { id } of batch.events) rosters.given(url).add(id)
     // A cursor is given only with everything that the relay holds.
-    if (batch.cursorMs !== undefined) rosters.heardRelay(url)
+    if (batch.cursorMs === undefined) return
+    rosterRead.add(url)
+    rosters.heardRelay(url)
+  }
+
+  /** Relays that gave their whole roster to this wizard's connection. */
+  const rosterRead = new Set<string>()
+  const lost = (url: string): void => {
+    rosterRead.delete(url)
+    readers.lost(url, name)
   }
 
   const read = async (connection: RelayConnection, url: string, subscription: string): Promise<void> => {
-    if (subscription === "roster") void giveRosters(connection, url)
+    if (subscription === "roster") {
+      void giveRosters(connection, url)
+      return readers.over(url, name, rosterRead.has(url))
+    }
     // The first time all relays are waited for: one alone may not hold the end of a chain.
     if (subscription === "own" && open) {
       await intake
         .importOwn()
         .catch((error: unknown) => warn(`${name}: own receipts of ${url}: ${(error as Error).message}`))
     }
+    readHistory(url, subscription)
+  }
+
+  const readHistory = (url: string, subscription: string): void => {
     unread.get(url)?.delete(subscription)
     if ([...unread.values()].every((names) => names.size === 0)) tell({ type: "history-read" })
   }
@@ -331,12 +351,12 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   /** K2 of the roster keeper: a relay that lacks a version gets it. */
   const giveRosters = async (connection: RelayConnection, url: string): Promise<void> => {
     const given = rosters.given(url)
-    for (const event of rosters.versions()) {
-      if (given.has(event.id)) continue
+    for (const { id, event } of rosters.versions()) {
+      if (given.has(id)) continue
       // Marked before it is answered, so that a thousand wizards of one home do not all send it.
-      given.add(event.id)
-      const answer = await connection.publish(event).catch(() => undefined)
-      if (answer?.accepted !== true) given.delete(event.id)
+      given.add(id)
+      const answer = await connection.publish(event()).catch(() => undefined)
+      if (answer?.accepted !== true) given.delete(id)
     }
   }
 
@@ -362,9 +382,23 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   readDeep()
 
   const subscriptionsFor = (url: string): readonly Subscription[] =>
-    subscriptionsOf({ url, pubkey, store, clock, limits, rosters, open: () => open, isDeep: () => isDeep(url) })
+    subscriptionsOf({
+      url,
+      pubkey,
+      store,
+      clock,
+      limits,
+      rosters,
+      readsRoster: readers.reads(url, name),
+      asksCommands: open && readers.isOver(url),
+      isDeep: () => isDeep(url),
+    })
 
   const watches = [
+    readers.watch((url) => {
+      if (readers.isOver(url)) readHistory(url, "roster")
+      connections.get(url)?.resubscribe()
+    }),
     rosters.watch(() => {
       admit()
       for (const [url, connection] of connections) {
@@ -431,6 +465,9 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     },
   }
 }
+
+const isConnected = (state: RelayReport["state"]): boolean =>
+  state === "authenticating" || state === "catching-up" || state === "live"
 
 /** Work whose author lost the right to it ends; what is not written is tried again. */
 const withdraw = async (

@@ -518,6 +518,8 @@ const make = (opened: Database, writes: boolean) => {
           event,
           atMs,
         ),
+      event: (id: string): string | undefined =>
+        get<{ event: string }>("SELECT event FROM roster WHERE id = ?", id)?.event,
       all: (): { id: string; version: number; event: string; at_ms: number }[] =>
         all("SELECT * FROM roster ORDER BY version, at_ms"),
     },

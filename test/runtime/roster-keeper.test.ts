@@ -67,7 +67,7 @@ const operator = (n: number) => ({ type: "add-operator", pubkey: String(n).padSt
 const chainOf = async (length: number, first = 1): Promise<readonly NostrEvent[]> => {
   const { keeper, close } = open({ fresh: true })
   for (let n = 0; n < length; n++) await keeper.amend([operator(first + n)])
-  const versions = keeper.versions()
+  const versions = keeper.versions().map(({ event }) => event())
   await close()
   return versions
 }
