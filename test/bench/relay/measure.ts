@@ -11,7 +11,8 @@ import { fanOut, subscribe } from "./fan-out.ts"
 import type { Running } from "./process.ts"
 import { publish } from "./publish.ts"
 import { type Answered, countAll, countAuthor, type Counted, few, many } from "./query.ts"
-import { figure } from "./report.ts"
+import { ours } from "./relays/ours.ts"
+import { figure, oursName } from "./report.ts"
 import type { RelayUnderTest } from "./relays/relay-under-test.ts"
 
 export interface Plan {
@@ -34,8 +35,20 @@ const publishing: Section = async (relay, plan) => [
   ["50 connections", "OK/s", await rate(relay, plan, 50)],
 ]
 
-/** Ours alone, as the others do not wait for the disk in the first place. */
-const fsync: Section = async (relay, plan) => [["50 connections", "OK/s", await rate(relay, plan, 50)]]
+/** Ours alone: the others do not wait for the disk in the first place. What the sync takes is the second's lead. */
+const fsync: Section = async (relay, plan) => {
+  if (relay.name !== oursName) return []
+  const normal = ours("normal")
+  const missing = normal.missing()
+  if (missing !== undefined) {
+    plan.note(`fsync: ${missing}`)
+    return []
+  }
+  return [
+    ["50 connections, --durability full", "OK/s", await rate(relay, plan, 50)],
+    ["50 connections, --durability normal", "OK/s", await rate(normal, plan, 50)],
+  ]
+}
 
 const rate = (relay: RelayUnderTest, { published, seconds, window, note }: Plan, connections: number) =>
   withRelay(relay, async ({ url }) => {

@@ -45,6 +45,7 @@ export const publish = async (url: string, prepared: Prepared, options: PublishO
 
   const connection = async (): Promise<Wire> => {
     let unanswered = 0
+    let wire: Wire | undefined
     const fill = (): void => {
       if (!sending || wire === undefined) return
       if (again && next + each > frames.length) next = 0
@@ -54,7 +55,7 @@ export const publish = async (url: string, prepared: Prepared, options: PublishO
       tally.open += bite.length
       if (bite.length > 0) wire.send(bite)
     }
-    const wire = await open(url, {
+    wire = await open(url, {
       text: (text) => {
         if (!text.startsWith('["OK"')) return
         const [, id, ok, message] = JSON.parse(text) as [string, string, boolean, string]
