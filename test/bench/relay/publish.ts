@@ -28,27 +28,30 @@ export interface Published {
 }
 
 const warmUpMs = 1000
+/** Grows by each OK of the first second, so that a slow relay has no minute of events before it. */
+const windowFirst = 64
 const answerMsMax = 20_000
 
 export const publish = async (url: string, prepared: Prepared, options: PublishOptions): Promise<Published> => {
   const { connections, window, seconds, again } = options
   const { events } = prepared
   const frames = events.map((_, index) => prepared.frame(index))
-  const each = Math.max(1, Math.floor(window / connections))
+  const most = Math.max(1, Math.floor(window / connections))
   const accepted: string[] = []
   const tally = { counted: 0, refused: 0, reason: "", open: 0 }
   let next = 0
   let sending = true
   let lastMs = 0
-  const began = performance.now()
+  let began = 0
   const endMs = warmUpMs + seconds * 1000
 
-  const connection = async (): Promise<Wire> => {
+  const connection = async (): Promise<{ readonly wire: Wire; readonly fill: () => void }> => {
     let unanswered = 0
+    let each = Math.min(most, Math.ceil(windowFirst / connections))
     let wire: Wire | undefined
     const fill = (): void => {
       if (!sending || wire === undefined) return
-      if (again && next + each > frames.length) next = 0
+      if (again && next + most > frames.length) next = 0
       const bite = frames.slice(next, Math.min(next + each - unanswered, frames.length))
       next += bite.length
       unanswered += bite.length
@@ -68,6 +71,7 @@ export const publish = async (url: string, prepared: Prepared, options: PublishO
           return
         }
         accepted.push(id)
+        if (ms < warmUpMs) each = Math.min(most, each + 1)
         if (ms < warmUpMs || ms > endMs) return
         tally.counted += 1
         lastMs = ms
@@ -75,17 +79,19 @@ export const publish = async (url: string, prepared: Prepared, options: PublishO
       // A bite is worth a write of its own; a trickle of single events would measure system calls.
       turn: () => (unanswered <= each / 2 ? fill() : undefined),
     })
-    fill()
-    return wire
+    return { wire, fill }
   }
 
-  const wires = await Promise.all(Array.from({ length: connections }, connection))
+  // All are there before the first event: a busy relay may let the others wait at the door.
+  const opened = await Promise.all(Array.from({ length: connections }, connection))
+  began = performance.now()
+  for (const { fill } of opened) fill()
   while (performance.now() - began < endMs && (again || next < frames.length)) await wait(20)
   sending = false
   for (const until = performance.now() + answerMsMax; tally.open > 0 && performance.now() < until;) await wait(20)
   const sample = again ? [] : sampleOf(accepted)
   const kept = sample.length === 0 ? 0 : await stored(url, sample)
-  await Promise.all(wires.map((wire) => wire.close()))
+  await Promise.all(opened.map(({ wire }) => wire.close()))
   return {
     perSecond: tally.counted === 0 ? 0 : tally.counted / ((Math.max(lastMs, warmUpMs + 1) - warmUpMs) / 1000),
     accepted: accepted.length,
