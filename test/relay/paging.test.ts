@@ -87,8 +87,8 @@ describe("paging", () => {
     )
   })
 
-  it("COUNT is exact past what it takes at one go, and takes no notice of limit", async () => {
-    const [, client] = await meet({ limits: { relayCountRowsMax: 10, relayTurnRowsMax: 1 } })
+  it("COUNT is exact by any filter, and takes no notice of limit", async () => {
+    const [, client] = await meet({ limits: { relayTurnRowsMax: 1 } })
     await Promise.all(Array.from({ length: 25 }, (_, n) => client.publish(at(100, n))))
     for (const filter of [{}, { kinds: [1, 1, 7] }, { "#t": ["even", "odd"], limit: 3 }, { authors: ["a".repeat(64)] }])
       expect(await client.count("n", filter)).toBe(25)
