@@ -128,8 +128,6 @@ export const limits = {
   relayRowsMax: 10_000,
   /** Rows that are sent or counted for one client before others have their turn. */
   relayTurnRowsMax: 128,
-  /** Events that COUNT takes at one go. More: counted a turn at a time. */
-  relayCountRowsMax: 20_000,
   /** Tags of one event. More: OK false `invalid:`. */
   relayTagsMax: 5000,
   /** The least that a lower bound on `created_at` may be, where the relay's owner sets one. */

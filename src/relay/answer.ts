@@ -67,7 +67,7 @@ export const openAnswer = (
 /** Sources that are looked up in one call. */
 const primedMax = 64
 /** Rows of a source's first page: where there are many sources, few are needed of each. Later pages are longer. */
-const firstRows = (sources: number): number => (sources === 1 ? 64 : 8)
+const firstRows = (sources: number): number => (sources === 1 ? 16 : sources < 64 ? 8 : 2)
 const pageRowsMax = 512
 
 interface FilterLine {

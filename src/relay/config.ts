@@ -85,16 +85,27 @@ const configOf = (file: typeof File.Type): RelayConfig => {
   const about = present({ name, description, icon, contact })
   return {
     urls,
-    council: council === undefined ? undefined : parsePublicKey(council),
+    council: council === undefined ? undefined : keyIn("council")(council),
     rules: {
       ...rest,
-      ...(allowed !== undefined && { allowed: allowed.map(parsePublicKey) }),
+      ...(allowed !== undefined && { allowed: allowed.map(keyIn("allowed")) }),
       ...(rated !== undefined && { isRated: rated }),
       ...(Object.keys(about).length > 0 && { about: about as unknown as RelayRules["about"] }),
     },
     limits: { ...limits, ...given },
   }
 }
+
+/** What was given is not repeated: it may be a secret by mistake. */
+const keyIn =
+  (setting: string) =>
+  (text: string): string => {
+    try {
+      return parsePublicKey(text)
+    } catch (error) {
+      throw new Error(`"${setting}": ${(error as Error).message}`, { cause: error })
+    }
+  }
 
 const present = (values: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))

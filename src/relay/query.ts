@@ -46,22 +46,34 @@ export const startOf = (filter: Filter): { readonly high: number; readonly after
 })
 
 export const storedQuery = (filter: Filter, asked: Asked): StoredQuery => {
-  const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked, (name) => `@${name}`)
+  const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked)
   const sql = `SELECT i.seq, ${rank} AS rank, i.id FROM ${from}
    WHERE ${conditions.join(" AND ")} AND ${rank} BETWEEN @low AND @high AND (${rank} < @high OR i.id > @after)
    ORDER BY ${rank} DESC, i.id LIMIT @take`
   return { sql, values, sources, isWhole: driver === "ids" }
 }
 
-/** How many events a filter matches (column `n`), whatever its limit; `@bound` and no more are counted. */
-export const countQuery = (filter: Filter, asked: Asked): { readonly sql: string; readonly values: Values } => {
-  const own = (name: string): string => `json_extract(v.value, '$.${name}')`
-  const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked, own)
-  // An event may carry two of the wanted tags; any other driver finds it once.
-  const sql = `SELECT count(*) AS n FROM (
-   SELECT ${driver === "tag" ? "DISTINCT i.seq" : "i.seq"} FROM json_each(@sources) v CROSS JOIN ${from}
-   WHERE ${conditions.join(" AND ")} AND ${rank} BETWEEN @low AND @high LIMIT @bound)`
-  return { sql, values: { ...values, sources: JSON.stringify(sources), high: startOf(filter).high } }
+/** SQL to count a filter's events without a look at each: a window of ranks at a time. */
+export interface CountQuery {
+  /** The rank (column `rank`) after the first `@take` rows of `@low` to `@high`; no row where there are not so many. */
+  readonly edge: string
+  /** How many (column `n`) there are from `@low` to `@high`. */
+  readonly count: string
+  readonly values: Values
+  readonly sources: readonly Values[]
+}
+
+/** Undefined where an event may be found by more than one source, and so must be looked at. */
+export const countQuery = (filter: Filter, asked: Asked): CountQuery | undefined => {
+  const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked)
+  if (driver === "tag" && sources.length > 1) return undefined
+  const where = `FROM ${from} WHERE ${conditions.join(" AND ")} AND ${rank} BETWEEN @low AND @high`
+  return {
+    edge: `SELECT ${rank} AS rank ${where} ORDER BY ${rank} DESC LIMIT 1 OFFSET @take`,
+    count: `SELECT count(*) AS n ${where}`,
+    values,
+    sources,
+  }
 }
 
 type Driver = "ids" | "authors" | "authors-kinds" | "kinds" | "time" | "tag"
@@ -81,14 +93,13 @@ interface Parts {
   readonly sources: readonly Values[]
 }
 
-/** `own` writes a value of the source's own. */
-const partsOf = (filter: Filter, asked: Asked, own: (name: string) => string): Parts => {
+const partsOf = (filter: Filter, asked: Asked): Parts => {
   const { driver, tag } = driverOf(filter)
   const { ids, authors, kinds } = filter
   const others = tagConditions(filter).filter(([name]) => name !== tag?.[0])
   const kindOf = driver === "tag" ? "t.kind" : "i.kind"
   const conditions = [
-    ...drivers[driver].conditions(own),
+    ...drivers[driver].conditions,
     "(i.expires IS NULL OR i.expires > @now)",
     "i.seq <= @newest",
     ...(authors !== undefined && !driver.startsWith("authors")
@@ -142,27 +153,25 @@ const driverOf = (filter: Filter): { readonly driver: Driver; readonly tag?: Tag
 
 interface DriverSql {
   readonly from: string
-  readonly conditions: (own: (name: string) => string) => readonly string[]
+  /** What a source's own values must equal. */
+  readonly conditions: readonly string[]
 }
 
 const drivers: Readonly<Record<Driver, DriverSql>> = {
   ids: {
     from: "events i INDEXED BY sqlite_autoindex_events_1",
-    conditions: () => ["i.id IN (SELECT value FROM json_each(@ids))"],
+    conditions: ["i.id IN (SELECT value FROM json_each(@ids))"],
   },
-  authors: {
-    from: "events i INDEXED BY events_by_author",
-    conditions: (own) => [`i.pubkey = ${own("author")}`],
-  },
+  authors: { from: "events i INDEXED BY events_by_author", conditions: ["i.pubkey = @author"] },
   "authors-kinds": {
     from: "events i INDEXED BY events_by_author_kind",
-    conditions: (own) => [`i.pubkey = ${own("author")}`, `i.kind = ${own("kind")}`],
+    conditions: ["i.pubkey = @author", "i.kind = @kind"],
   },
-  kinds: { from: "events i INDEXED BY events_by_kind", conditions: (own) => [`i.kind = ${own("kind")}`] },
-  time: { from: "events i INDEXED BY events_by_time", conditions: () => [] },
+  kinds: { from: "events i INDEXED BY events_by_kind", conditions: ["i.kind = @kind"] },
+  time: { from: "events i INDEXED BY events_by_time", conditions: [] },
   tag: {
     from: "tags t CROSS JOIN events i ON i.seq = t.seq",
-    conditions: (own) => [`t.name = ${own("name")}`, `t.value = ${own("value")}`],
+    conditions: ["t.name = @name", "t.value = @value"],
   },
 }
 

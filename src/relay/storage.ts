@@ -16,8 +16,10 @@ import { type Filter, indexedTags } from "./filter.ts"
 import { type Lists, listsIn } from "./lists.ts"
 import { migrations, rankOf } from "./migrations.ts"
 import { expirationOf } from "./policies.ts"
-import { countQuery, isBefore, type Row, storedQuery, type Values } from "./query.ts"
+import { type Asked, countQuery, isBefore, type Row, storedQuery, type Values } from "./query.ts"
 import type { Sight } from "./sight.ts"
+
+import { type Cell, rowTally, type Tally, windowTally } from "./tally.ts"
 
 export type Outcome = "stored" | "duplicate" | "older" | "deleted"
 
@@ -28,8 +30,8 @@ export interface Storage {
   readonly put: (event: NostrEvent, json: string, nowSeconds: number) => Outcome
   /** What the filters ask for and the client may see, as it stands now; at most `rowsMax` of one filter. */
   readonly answer: (filters: readonly Filter[], sight: Sight, nowSeconds: number, rowsMax?: number) => Answer
-  /** How many events a filter asks for, whatever its limit; `bound` if there are that many or more. */
-  readonly countUpTo: (bound: number, filter: Filter, sight: Sight, nowSeconds: number) => number
+  /** How many events the filters ask for, whatever their limits, as it stands now. */
+  readonly tally: (filters: readonly Filter[], sight: Sight, nowSeconds: number) => Tally
   /** The event of that number as JSON; undefined if it is gone or has expired. A number is never used again. */
   readonly read: (seq: number, nowSeconds: number) => string | undefined
   /** Takes an event away, if it is there and not spared. */
@@ -53,6 +55,7 @@ export interface StorageOptions {
 export const openStorage = ({ file, rowsMax, durability = "full" }: StorageOptions): Storage => {
   const database = openDatabase({ file, migrations, durability })
   const { statement } = database
+  for (const pragma of pragmas) database.exec(pragma)
   const deletions = deletionsIn(database)
 
   const insert = (event: NostrEvent, json: string, slot: string | null): void => {
@@ -92,15 +95,14 @@ export const openStorage = ({ file, rowsMax, durability = "full" }: StorageOptio
     },
     answer: (filters, sight, nowSeconds, max = rowsMax) => {
       const asked = { nowSeconds, newest: newest(), sight }
-      return openAnswer(
-        filters.map((filter) => ({ filter, query: storedQuery(filter, asked) })),
-        read,
-        max,
-      )
+      return openAnswer(queriesOf(filters, asked), read, max)
     },
-    countUpTo: (bound, filter, sight, nowSeconds) => {
-      const { sql, values } = countQuery(filter, { nowSeconds, newest: newest(), sight })
-      return (statement(sql).get({ ...values, bound }) as { n: number }).n
+    tally: (filters, sight, nowSeconds) => {
+      const asked = { nowSeconds, newest: newest(), sight }
+      const only = filters.length === 1 ? countQuery(filters[0] as Filter, asked) : undefined
+      return only === undefined
+        ? rowTally(openAnswer(queriesOf(filters.map(withoutLimit), asked), read, Infinity))
+        : windowTally(only, filters[0] as Filter, (sql, values) => statement(sql).get(values) as Cell | undefined)
     },
     read: (seq, nowSeconds) => (statement(selectJson).get(seq, nowSeconds) as { json: string } | undefined)?.json,
     remove: (id, isSpared) => {
@@ -125,6 +127,11 @@ export const slotOf = (event: NostrEvent): string | null => {
   return event.kind === Kind.command && d === "" ? null : d
 }
 
+const queriesOf = (filters: readonly Filter[], asked: Asked) =>
+  filters.map((filter) => ({ filter, query: storedQuery(filter, asked) }))
+
+const withoutLimit = ({ limit: _limit, ...filter }: Filter): Filter => filter
+
 interface Held extends Row {
   readonly expires: number | null
 }
@@ -133,6 +140,12 @@ interface Stored {
   readonly seq: number
   readonly json: string
 }
+
+/**
+ * New events go to many places of many indexes: room for those pages, and a log that is not copied into the database
+ * with every other group.
+ */
+const pragmas = ["PRAGMA cache_size = -65536", "PRAGMA wal_autocheckpoint = 8192"]
 
 const insertEvent = `INSERT INTO events (id, pubkey, kind, created_at, rank, d, json, expires)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?)`

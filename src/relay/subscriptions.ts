@@ -82,8 +82,8 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     gone = true
     for (const id of open.keys()) end(id)
   }
-  const pump = (): void => {
-    let left = limits.relayTurnRowsMax
+  const pump = (rowsMax = limits.relayTurnRowsMax): void => {
+    let left = rowsMax
     for (const subscription of answering) {
       const { id, answer, held } = subscription
       for (;;) {
@@ -127,7 +127,8 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
       }
       open.set(id, subscription)
       answering.add(subscription)
-      pump()
+      // A few at once: what is sent in a turn leaves at its end.
+      pump(Math.min(firstRows, limits.relayTurnRowsMax))
     },
     end,
     count: () => open.size,
@@ -140,7 +141,7 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
       }
       turn()
     },
-    pump,
+    pump: () => pump(),
     // In a turn of its own: what the network takes at once must not keep others from theirs.
     drained: () => {
       if (isStalled) pumpSoon()
@@ -148,6 +149,8 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     leave,
   }
 }
+
+const firstRows = 16
 
 interface Open {
   readonly id: string
