@@ -35,6 +35,10 @@ export const run = async ({ command, args, cwd, env, port }: Program): Promise<R
   let said = ""
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-2000)))
+  // Not even a bench that throws leaves a relay behind.
+  const last = (): void => void child.kill("SIGKILL")
+  process.once("exit", last)
+  child.once("close", () => process.off("exit", last))
   const failed = once(child, "error").then(([error]) => Promise.reject(error as Error))
   failed.catch(() => {})
   for (let tries = 0; !(await answers(port)); tries++) {
