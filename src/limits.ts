@@ -115,15 +115,23 @@ export const limits = {
   artifactFilesMax: 2_000,
   /** The embedded relay: clients at a time. More: refused with 503. */
   relayClientsMax: 1024,
-  /** Open subscriptions of one client. More: CLOSED `rate-limited:`. */
+  /** Open subscriptions of one client, and counts under way. More: CLOSED `rate-limited:`. */
   relaySubscriptionsMax: 64,
-  /** Filters in one REQ, and values in one list of a filter. More: CLOSED `invalid:`. */
+  /** Filters in one REQ, values in one list of a filter, and tags that one filter names. More: CLOSED `invalid:`. */
   relayFiltersMax: 20,
   relayFilterValuesMax: 5000,
-  /** Stored events that one filter gets, asked for or not. More: the client asks for the next page with `until`. */
-  relayRowsMax: 5000,
+  relayFilterTagsMax: 8,
+  /**
+   * Stored events that one filter gets, asked for or not; the second in which that many are reached is told to its end.
+   * More: the client asks for the next page with `until`, and EOSE says so (`more`).
+   */
+  relayRowsMax: 10_000,
+  /** Rows that are sent or counted for one client before others have their turn. */
+  relayTurnRowsMax: 128,
   /** Tags of one event. More: OK false `invalid:`. */
   relayTagsMax: 5000,
+  /** The least that a lower bound on `created_at` may be, where the relay's owner sets one. */
+  relayAgeSecondsMin: 30 * 24 * 3600,
   /** Bytes that wait for one slow client. More: it is cut off. */
   relayBufferBytesMax: 16 * 1024 * 1024,
   /** Bytes that one client's socket is given ahead of the network while stored events are sent. More: they wait. */
@@ -132,6 +140,29 @@ export const limits = {
   relayUnansweredBytesMax: 4 * 1024 * 1024,
   /** How long a client may take to say goodbye when the relay closes. Longer: cut off. */
   relayGoodbyeMsMax: 1000,
+  /** How far the date of an AUTH event may be from now. Further: OK false `invalid:`. */
+  relayAuthSecondsMax: 600,
+  /** Keys that one connection may authenticate. More: OK false `restricted:`. */
+  relayAuthKeysMax: 16,
+  /** Events of one connection and of one key in a minute, on a relay that others reach. More: `rate-limited:`. */
+  relayConnectionEventsPerMinuteMax: 6000,
+  relayKeyEventsPerMinuteMax: 6000,
+  /** Keys whose rate is remembered. More: the one not seen for longest is forgotten. */
+  relayRateKeysMax: 10_000,
+  /** How often expired events are swept away when nothing is written. */
+  relaySweepSeconds: 60,
+  /** Negentropy (NIP-77): open at one client, events in one, and events in all of them. More: NEG-ERR `blocked:`. */
+  relayNegentropiesMax: 4,
+  relayNegentropyRowsMax: 200_000,
+  relayNegentropyRowsTotalMax: 1_000_000,
+  /** One negentropy message of ours, before hex. What does not fit is said in the next one. */
+  relayNegentropyBytesMax: 60_000,
+  /** How long a negentropy may rest. Longer: NEG-ERR `closed:`. */
+  relayNegentropySecondsMax: 120,
+  /** One management call (NIP-86). Longer: refused with 413. */
+  relayAdminBytesMax: 64 * 1024,
+  /** How far the date of a management call's signature (NIP-98) may be from now. Further: refused with 401. */
+  relayAdminSecondsMax: 60,
 } as const
 
 /** The limits in force: the defaults, overridden by the config. */

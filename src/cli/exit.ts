@@ -48,6 +48,7 @@ export const codeOf = (error: unknown): number => {
 const codes: Readonly<Record<string, number>> = {
   StartRefused: ExitCode.usage,
   ConfigFault: ExitCode.usage,
+  RelayConfigFault: ExitCode.usage,
   HomeUnusable: ExitCode.usage,
   KeyNameInvalid: ExitCode.usage,
   PublicKeyMalformed: ExitCode.usage,

@@ -12,9 +12,13 @@ export const Kind = {
   channelMute: 44,
   /** Application data that is no addressable event: dispatch receipts and roster versions. */
   record: 78,
+  repost: 6,
+  genericRepost: 16,
   giftWrap: 1059,
   relayList: 10002,
   auth: 22242,
+  remoteSigning: 24133,
+  httpAuth: 27235,
   artifact: 30078,
   command: 30079,
 } as const

@@ -25,10 +25,16 @@ export interface Filter {
 /** Unknown data to a filter, or a line that says what is wrong with it. */
 export type ParseFilter = (value: unknown) => Result.Result<Filter, string>
 
-/** The parser for these limits (`relayFilterValuesMax` values in one list). */
+/** The parser for these limits (`relayFilterValuesMax` values in one list, `relayFilterTagsMax` tags). */
 export const filterParser = (limits: Limits): ParseFilter => {
   const decode = Schema.decodeUnknownResult(filterSchema(limits.relayFilterValuesMax))
-  return (value) => Result.mapError(decode(value), (error) => error.message.replaceAll(/\s+/g, " "))
+  const tagsMax = limits.relayFilterTagsMax
+  return (value) =>
+    Result.filterOrFail(
+      Result.mapError(decode(value), (error) => error.message.replaceAll(/\s+/g, " ")),
+      (filter) => tagConditions(filter).length <= tagsMax,
+      (filter) => `${tagConditions(filter).length} tags in one filter, at most ${tagsMax} are taken`,
+    )
 }
 
 /** The single-letter tags that a filter names, with the values it takes: [["e", ["5c83…"]]]. */

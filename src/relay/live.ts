@@ -9,14 +9,20 @@ import { type Filter, indexedTags, matches, tagConditions } from "./filter.ts"
 
 export interface Subscription {
   readonly filters: readonly Filter[]
-  /** The event as JSON, serialised once for all. Must not throw. */
-  readonly deliver: (json: string) => void
+  /** Must not throw. */
+  readonly deliver: (news: News) => void
+}
+
+/** An event on its way to everybody, made once for all. */
+export interface News {
+  readonly event: NostrEvent
+  readonly json: string
 }
 
 export interface LiveFeed {
   /** From now on; returns what ends it. */
   readonly subscribe: (subscription: Subscription) => () => void
-  readonly publish: (event: NostrEvent, json: string) => void
+  readonly publish: (news: News) => void
   readonly count: () => number
 }
 
@@ -45,12 +51,13 @@ export const liveFeed = (): LiveFeed => {
         }
       }
     },
-    publish: (event, json) => {
+    publish: (news) => {
+      const { event } = news
       const found = new Set<Subscription>()
       for (const place of placesFor(event))
         for (const { subscription, filter } of buckets.get(place) ?? [])
           if (!found.has(subscription) && matches(filter, event)) found.add(subscription)
-      for (const subscription of found) subscription.deliver(json)
+      for (const subscription of found) subscription.deliver(news)
     },
     count: () => count,
   }

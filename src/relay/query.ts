@@ -1,114 +1,199 @@
 /**
  * A filter as SQL. Every shape has a driver: the condition that the fewest events meet, with the index for it named
- * outright, so that a query which would walk the table does not compile. For each of the driver's values the index
- * gives the newest `limit` events that meet the other conditions; of these the newest `limit` are the answer.
+ * outright, so that a query which would walk the table does not compile. Each of the driver's values is a source of
+ * rows, newest first, read a page at a time: `answer.ts` merges them.
  *
- * Lists travel as JSON in one parameter each, so that the number of different texts (and of prepared statements) does
- * not depend on what clients send.
+ * Lists travel as JSON in one parameter each, and the names of tags as parameters too, so that the number of different
+ * texts (and of prepared statements) does not depend on what clients send.
  */
 import { type Filter, tagConditions } from "./filter.ts"
+import { rankSecondMax, ranksPerSecond } from "./migrations.ts"
+import { type Sight, sightSql } from "./sight.ts"
 
+/** A stored event, by its number and its place in the order. */
 export interface Row {
   readonly seq: number
-  readonly created_at: number
+  readonly rank: number
   readonly id: string
 }
 
+/** NIP-01's order: newest first, then lowest id. */
+export const isBefore = (a: Omit<Row, "seq">, b: Omit<Row, "seq">): boolean =>
+  a.rank > b.rank || (a.rank === b.rank && a.id < b.id)
+
+export type Values = Readonly<Record<string, string | number>>
+
+/** What to read: the newest `@take` rows that come after (`@high`, `@after`), for each of the sources' own values. */
 export interface StoredQuery {
   readonly sql: string
-  readonly values: Readonly<Record<string, string | number>>
+  readonly values: Values
+  readonly sources: readonly Values[]
+  /** All of a source's rows come with its first page. */
+  readonly isWhole: boolean
 }
 
-/** The rows (`Row`) that a filter asks for, newest first, then lowest id, at most `limit` and never more than `rowsMax`. */
-export const storedQuery = (filter: Filter, nowSeconds: number, rowsMax: number): StoredQuery => {
-  const tags = tagConditions(filter)
-  const values: Record<string, string | number> = {
-    now: nowSeconds,
-    since: filter.since ?? 0,
-    until: filter.until ?? Number.MAX_SAFE_INTEGER,
-    limit: Math.min(filter.limit ?? rowsMax, rowsMax),
+export interface Asked {
+  readonly nowSeconds: number
+  /** The number of the newest event that counts. */
+  readonly newest: number
+  readonly sight: Sight
+}
+
+/** Where a source begins. */
+export const startOf = (filter: Filter): { readonly high: number; readonly after: string } => ({
+  high: lastRank(filter.until ?? rankSecondMax),
+  after: "",
+})
+
+export const storedQuery = (filter: Filter, asked: Asked): StoredQuery => {
+  const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked)
+  const sql = `SELECT i.seq, ${rank} AS rank, i.id FROM ${from}
+   WHERE ${conditions.join(" AND ")} AND ${rank} BETWEEN @low AND @high AND (${rank} < @high OR i.id > @after)
+   ORDER BY ${rank} DESC, i.id LIMIT @take`
+  return { sql, values, sources, isWhole: driver === "ids" }
+}
+
+/** SQL to count a filter's events without a look at each: a window of ranks at a time. */
+export interface CountQuery {
+  /** The rank (column `rank`) after the first `@take` rows of `@low` to `@high`; no row where there are not so many. */
+  readonly edge: string
+  /** How many (column `n`) there are from `@low` to `@high`. */
+  readonly count: string
+  readonly values: Values
+  readonly sources: readonly Values[]
+}
+
+/** Undefined where an event may be found by more than one source, and so must be looked at. */
+export const countQuery = (filter: Filter, asked: Asked): CountQuery | undefined => {
+  const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked)
+  if (driver === "tag" && sources.length > 1) return undefined
+  const where = `FROM ${from} WHERE ${conditions.join(" AND ")} AND ${rank} BETWEEN @low AND @high`
+  return {
+    edge: `SELECT ${rank} AS rank ${where} ORDER BY ${rank} DESC LIMIT 1 OFFSET @take`,
+    count: `SELECT count(*) AS n ${where}`,
+    values,
+    sources,
   }
-  if (filter.ids !== undefined) values["ids"] = list(filter.ids)
-  if (filter.authors !== undefined) values["authors"] = list(filter.authors)
-  if (filter.kinds !== undefined) values["kinds"] = list(filter.kinds)
-  for (const [name, wanted] of tags) values[tagParameter(name)] = list(wanted)
-  const names = tags.map(([name]) => name)
-  return { sql: sqlOf(driverOf(filter, names), filter, names), values }
 }
 
-type Driver = "ids" | "authors" | "authors-kinds" | "kinds" | "time" | `#${string}`
+type Driver = "ids" | "authors" | "authors-kinds" | "kinds" | "time" | "tag"
 
 /** Tags that name one event or coordinate: few events carry the same. */
 const selectiveTags = ["e", "a", "q"]
 /** Pairs of author and kind that are looked up one by one. More: by author alone. */
 const pairsMax = 2000
 
-const driverOf = (filter: Filter, tags: readonly string[]): Driver => {
-  const { ids, authors, kinds } = filter
-  if (ids !== undefined) return "ids"
-  const tag = tags.find((name) => selectiveTags.includes(name)) ?? (authors === undefined ? tags[0] : undefined)
-  if (tag !== undefined) return `#${tag}`
-  if (authors !== undefined)
-    return kinds !== undefined && authors.length * kinds.length <= pairsMax ? "authors-kinds" : "authors"
-  return kinds === undefined ? "time" : "kinds"
+interface Parts {
+  readonly driver: Driver
+  /** Tables and the index. */
+  readonly from: string
+  readonly rank: string
+  readonly conditions: readonly string[]
+  readonly values: Values
+  readonly sources: readonly Values[]
 }
 
-const sqlOf = (driver: Driver, filter: Filter, tags: readonly string[]): string => {
-  const inTime = "i.created_at BETWEEN @since AND @until"
-  const rest = [
+const partsOf = (filter: Filter, asked: Asked): Parts => {
+  const { driver, tag } = driverOf(filter)
+  const { ids, authors, kinds } = filter
+  const others = tagConditions(filter).filter(([name]) => name !== tag?.[0])
+  const kindOf = driver === "tag" ? "t.kind" : "i.kind"
+  const conditions = [
+    ...drivers[driver].conditions,
     "(i.expires IS NULL OR i.expires > @now)",
-    ...(filter.ids !== undefined && driver !== "ids" ? ["i.id IN (SELECT value FROM json_each(@ids))"] : []),
-    ...(filter.authors !== undefined && !driver.startsWith("authors")
+    "i.seq <= @newest",
+    ...(authors !== undefined && !driver.startsWith("authors")
       ? ["i.pubkey IN (SELECT value FROM json_each(@authors))"]
       : []),
-    ...(filter.kinds !== undefined && driver !== "kinds" && driver !== "authors-kinds"
-      ? ["i.kind IN (SELECT value FROM json_each(@kinds))"]
+    ...(kinds !== undefined && driver !== "kinds" && driver !== "authors-kinds"
+      ? [`${kindOf} IN (SELECT value FROM json_each(@kinds))`]
       : []),
-    ...tags.filter((name) => driver !== `#${name}`).map(hasTag),
-  ].join(" AND ")
-  const newest = "ORDER BY i.created_at DESC, i.id LIMIT @limit"
-
-  switch (driver) {
-    case "ids":
-      // At most one event each: nothing to cut off.
-      return best("json_each(@ids) v", `SELECT seq FROM events i WHERE i.id = v.value AND ${inTime} AND ${rest}`)
-    case "authors":
-      return best("json_each(@authors) v", indexed("events_by_author", "i.pubkey = v.value"))
-    case "authors-kinds":
-      return best(
-        "json_each(@authors) v CROSS JOIN json_each(@kinds) k",
-        indexed("events_by_author_kind", "i.pubkey = v.value AND i.kind = k.value"),
-      )
-    case "kinds":
-      return best("json_each(@kinds) v", indexed("events_by_kind", "i.kind = v.value"))
-    case "time":
-      return `SELECT seq, created_at, id FROM events i INDEXED BY events_by_time WHERE ${inTime} AND ${rest} ${newest}`
-    default: {
-      const name = driver.slice(1)
-      return best(
-        `json_each(@${tagParameter(name)}) v`,
-        `SELECT t.seq FROM tags t CROSS JOIN events i ON i.seq = t.seq
-         WHERE t.name = '${name}' AND t.value = v.value AND t.created_at BETWEEN @since AND @until AND ${rest}
-         ORDER BY t.created_at DESC, i.id LIMIT @limit`,
-      )
-    }
+    ...others.map(
+      (_, n) => `EXISTS (SELECT 1 FROM tags x WHERE x.seq = i.seq AND x.name = @name${n}
+     AND x.value IN (SELECT value FROM json_each(@tag${n})))`,
+    ),
+  ]
+  const values: Record<string, string | number> = {
+    now: asked.nowSeconds,
+    newest: asked.newest,
+    low: Math.min(filter.since ?? 0, rankSecondMax + 1) * ranksPerSecond,
   }
-
-  function indexed(index: string, condition: string): string {
-    return `SELECT seq FROM events i INDEXED BY ${index} WHERE ${condition} AND ${inTime} AND ${rest} ${newest}`
+  if (ids !== undefined) values["ids"] = list(ids)
+  if (authors !== undefined && !driver.startsWith("authors")) values["authors"] = list(authors)
+  if (kinds !== undefined && driver !== "kinds" && driver !== "authors-kinds") values["kinds"] = list(kinds)
+  for (const [n, [name, wanted]] of others.entries()) {
+    values[`name${n}`] = name
+    values[`tag${n}`] = list(wanted)
+  }
+  const sight = sightSql(filter, asked.sight)
+  if (sight?.includes("@readers") === true) values["readers"] = list(asked.sight.keys)
+  if (sight?.includes("@council") === true) values["council"] = asked.sight.council as string
+  return {
+    driver,
+    from: drivers[driver].from,
+    rank: driver === "tag" ? "t.rank" : "i.rank",
+    conditions: sight === undefined ? conditions : [...conditions, sight],
+    values,
+    sources: sourcesOf(filter, driver, tag),
   }
 }
 
-/** The newest of what each of the driver's values gives; DISTINCT, as an event may carry two of them. */
-const best = (driver: string, each: string): string =>
-  `SELECT DISTINCT e.seq, e.created_at, e.id FROM ${driver} CROSS JOIN events e ON e.seq IN (${each})
-   ORDER BY e.created_at DESC, e.id LIMIT @limit`
+type TagCondition = readonly [name: string, values: readonly string[]]
 
-/** `name` is one letter: `filter.ts` lets no other through. */
-const hasTag = (name: string): string =>
-  `EXISTS (SELECT 1 FROM tags x WHERE x.seq = i.seq AND x.name = '${name}'
-     AND x.value IN (SELECT value FROM json_each(@${tagParameter(name)})))`
+const driverOf = (filter: Filter): { readonly driver: Driver; readonly tag?: TagCondition } => {
+  const { ids, authors, kinds } = filter
+  if (ids !== undefined) return { driver: "ids" }
+  const tags = tagConditions(filter)
+  const tag = tags.find(([name]) => selectiveTags.includes(name)) ?? (authors === undefined ? tags[0] : undefined)
+  if (tag !== undefined) return { driver: "tag", tag }
+  if (authors !== undefined)
+    return { driver: kinds !== undefined && authors.length * kinds.length <= pairsMax ? "authors-kinds" : "authors" }
+  return { driver: kinds === undefined ? "time" : "kinds" }
+}
 
-const tagParameter = (name: string): string => `tag_${name}`
+interface DriverSql {
+  readonly from: string
+  /** What a source's own values must equal. */
+  readonly conditions: readonly string[]
+}
 
-const list = (values: readonly (string | number)[]): string => JSON.stringify([...new Set(values)])
+const drivers: Readonly<Record<Driver, DriverSql>> = {
+  ids: {
+    from: "events i INDEXED BY sqlite_autoindex_events_1",
+    conditions: ["i.id IN (SELECT value FROM json_each(@ids))"],
+  },
+  authors: { from: "events i INDEXED BY events_by_author", conditions: ["i.pubkey = @author"] },
+  "authors-kinds": {
+    from: "events i INDEXED BY events_by_author_kind",
+    conditions: ["i.pubkey = @author", "i.kind = @kind"],
+  },
+  kinds: { from: "events i INDEXED BY events_by_kind", conditions: ["i.kind = @kind"] },
+  time: { from: "events i INDEXED BY events_by_time", conditions: [] },
+  tag: {
+    from: "tags t CROSS JOIN events i ON i.seq = t.seq",
+    conditions: ["t.name = @name", "t.value = @value"],
+  },
+}
+
+const sourcesOf = (filter: Filter, driver: Driver, tag: TagCondition | undefined): readonly Values[] => {
+  const authors = unique(filter.authors)
+  const kinds = unique(filter.kinds)
+  switch (driver) {
+    case "authors":
+      return authors.map((author) => ({ author }))
+    case "authors-kinds":
+      return authors.flatMap((author) => kinds.map((kind) => ({ author, kind })))
+    case "kinds":
+      return kinds.map((kind) => ({ kind }))
+    case "tag":
+      return unique(tag?.[1]).map((value) => ({ name: tag?.[0] ?? "", value }))
+    default:
+      return [{}]
+  }
+}
+
+const lastRank = (second: number): number => Math.min(second, rankSecondMax) * ranksPerSecond + ranksPerSecond - 1
+
+const unique = <T>(values: readonly T[] = []): readonly T[] => [...new Set(values)]
+
+const list = (values: readonly (string | number)[]): string => JSON.stringify(unique(values))

@@ -2,10 +2,12 @@
  * The relay's port: web sockets for clients, NIP-11 for whoever asks by HTTP. The server's only file that touches `ws`.
  *
  * Owns the bound on a frame (1009), the number of clients (503), and finding out that a client is dead: one from which
- * nothing came for a whole ping interval is cut off. Knows nothing of what is said.
+ * nothing came for a whole ping interval is cut off. What is sent to a client in one turn goes to the network together.
+ * Knows nothing of what is said.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
+import type { Duplex } from "node:stream"
 import { Schema } from "effect"
 import { WebSocket, WebSocketServer } from "ws"
 import type { Limits } from "../limits.ts"
@@ -13,6 +15,8 @@ import type { ClockShape } from "../services/clock.ts"
 
 /** What the relay can do with a client. After its end everything is a no-op. */
 export interface ClientSocket {
+  /** The other end's IP address: a proxy's, where there is one. */
+  readonly address: string
   readonly send: (text: string) => void
   /** Bytes handed over that the network has not taken yet. */
   readonly bufferedBytes: () => number
@@ -41,6 +45,16 @@ export interface ListenOptions {
   /** The NIP-11 document. */
   readonly document: () => unknown
   readonly connected: (socket: ClientSocket) => ClientHandlers
+  /** Whether nobody is served at that IP address. */
+  readonly isBlocked?: (address: string) => boolean
+  /** A management call (NIP-86): its body and its Authorization header, to a status and an answer in JSON. */
+  readonly call?: (call: Call) => Promise<{ readonly status: number; readonly answer: unknown }>
+}
+
+export interface Call {
+  readonly body: Buffer
+  readonly authorization: string | undefined
+  readonly address: string
 }
 
 export interface Listener {
@@ -75,18 +89,20 @@ export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFail
 /** Rejects with PortBusy, or ListenFailed for any other reason (a privileged port, an address of another machine). */
 export const listen = async (options: ListenOptions): Promise<Listener> => {
   const { limits, clock } = options
-  const http = createServer((request, response) => answerHttp(request, response, options.document))
+  const http = createServer((request, response) => answerHttp(request, response, options))
   const sockets = new WebSocketServer({ noServer: true, maxPayload: limits.frameBytesMax, perMessageDeflate: false })
   /** Clients from which something came since the last ping. */
   const heard = new WeakSet<WebSocket>()
 
   http.on("upgrade", (request, socket, head) => {
-    if (sockets.clients.size >= limits.relayClientsMax) {
+    const address = addressOf(request)
+    const refuse = (status: string): void => {
       socket.on("error", () => socket.destroy())
-      socket.end("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n")
-      return
+      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
     }
-    sockets.handleUpgrade(request, socket, head, (client) => serve(client, heard, options.connected))
+    if (options.isBlocked?.(address) === true) return refuse("403 Forbidden")
+    if (sockets.clients.size >= limits.relayClientsMax) return refuse("503 Service Unavailable")
+    sockets.handleUpgrade(request, socket, head, (client) => serve(client, socket, address, heard, options.connected))
   })
 
   await bind(http, options)
@@ -132,11 +148,30 @@ const bind = (http: Server, { host, port }: ListenOptions): Promise<void> =>
     http.listen(port, host, resolve)
   })
 
-const serve = (client: WebSocket, heard: WeakSet<WebSocket>, connected: ListenOptions["connected"]): void => {
+const serve = (
+  client: WebSocket,
+  socket: Duplex,
+  address: string,
+  heard: WeakSet<WebSocket>,
+  connected: ListenOptions["connected"],
+): void => {
   heard.add(client)
+  let isCorked = false
+  const uncork = (): void => {
+    isCorked = false
+    socket.uncork()
+  }
+  const written = (error?: Error): void => (error ? undefined : handlers.drained())
   const handlers = connected({
+    address,
     send: (text) => {
-      if (client.readyState === WebSocket.OPEN) client.send(text, (error) => (error ? undefined : handlers.drained()))
+      if (client.readyState !== WebSocket.OPEN) return
+      if (!isCorked) {
+        isCorked = true
+        socket.cork()
+        process.nextTick(uncork)
+      }
+      client.send(text, written)
     },
     bufferedBytes: () => client.bufferedAmount,
     pause: () => client.pause(),
@@ -158,21 +193,53 @@ const serve = (client: WebSocket, heard: WeakSet<WebSocket>, connected: ListenOp
   client.once("close", handlers.closed)
 }
 
-const answerHttp = (request: IncomingMessage, response: ServerResponse, document: () => unknown): void => {
-  const cors = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Headers": "*",
-    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
-  }
-  if (request.method === "OPTIONS") response.writeHead(204, cors).end()
+const addressOf = (request: IncomingMessage): string =>
+  (request.socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "")
+
+const cors = {
+  "Access-Control-Allow-Origin": "*",
+  // A star does not cover this one.
+  "Access-Control-Allow-Headers": "Authorization, *",
+  "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+}
+const callType = "application/nostr+json+rpc"
+
+const answerHttp = (request: IncomingMessage, response: ServerResponse, options: ListenOptions): void => {
+  const { document, isBlocked, call } = options
+  const say = (status: number, text: string, more: Readonly<Record<string, string>> = {}): void =>
+    void response.writeHead(status, { ...cors, "Content-Type": "text/plain; charset=utf-8", ...more }).end(text)
+  const isCall = request.headers["content-type"]?.startsWith(callType) === true
+  if (isBlocked?.(addressOf(request)) === true) say(403, "not served\n")
+  else if (request.method === "OPTIONS") response.writeHead(204, cors).end()
+  else if (request.method === "POST" && isCall && call !== undefined)
+    void answerCall(request, say, call, options.limits)
   else if (request.method !== "GET" && request.method !== "HEAD")
-    response.writeHead(405, { ...cors, "Content-Type": "text/plain", Allow: "GET, HEAD, OPTIONS" }).end("GET only\n")
+    say(405, "GET, or a management call (NIP-86) where this relay takes them\n", { Allow: "GET, HEAD, OPTIONS" })
   else if (request.headers.accept?.includes("application/nostr+json") === true)
-    response
-      .writeHead(200, { ...cors, "Content-Type": "application/nostr+json" })
-      .end(`${JSON.stringify(document())}\n`)
-  else
-    response
-      .writeHead(200, { ...cors, "Content-Type": "text/plain; charset=utf-8" })
-      .end("This is a Nostr relay: connect to this address with a Nostr client (ws://).\n")
+    say(200, `${JSON.stringify(document())}\n`, { "Content-Type": "application/nostr+json" })
+  else say(200, "This is a Nostr relay: connect to this address with a Nostr client (ws://).\n")
+}
+
+const answerCall = async (
+  request: IncomingMessage,
+  say: (status: number, text: string, more?: Readonly<Record<string, string>>) => void,
+  call: NonNullable<ListenOptions["call"]>,
+  limits: Limits,
+): Promise<void> => {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes > limits.relayAdminBytesMax)
+        return say(413, `at most ${limits.relayAdminBytesMax} bytes\n`, { Connection: "close" })
+      chunks.push(chunk)
+    }
+  } catch {
+    // The caller went away in the middle: there is nobody to answer.
+    return
+  }
+  const { authorization } = request.headers
+  const { status, answer } = await call({ body: Buffer.concat(chunks), authorization, address: addressOf(request) })
+  say(status, `${JSON.stringify(answer)}\n`, { "Content-Type": callType })
 }

@@ -1,6 +1,6 @@
 /**
- * The relay's events on disk: what is kept, what replaces what (NIP-01), what has expired (NIP-40). `query.ts` turns
- * filters into SQL; who may write or read is not decided here, nor are signatures checked.
+ * The relay's events on disk: what is kept, what replaces what (NIP-01), what was deleted (`deletions.ts`), what has
+ * expired (NIP-40). `query.ts` turns filters into SQL; who may write or read is not decided here, nor are signatures checked.
  *
  * S1  Of replaceable and addressable events the newest is held, of two in one second the one with the lower id,
  *     whatever the order they came in.
@@ -10,21 +10,35 @@
 import { tagValue, type NostrEvent } from "../protocol/event.ts"
 import { keepingOf, Kind } from "../protocol/kinds.ts"
 import { openDatabase } from "../store/sqlite.ts"
+import { type Answer, openAnswer } from "./answer.ts"
+import { deletionsIn } from "./deletions.ts"
 import { type Filter, indexedTags } from "./filter.ts"
+import { type Lists, listsIn } from "./lists.ts"
+import { migrations, rankOf } from "./migrations.ts"
 import { expirationOf } from "./policies.ts"
-import { type Row, storedQuery } from "./query.ts"
+import { type Asked, countQuery, isBefore, type Row, storedQuery, type Values } from "./query.ts"
+import type { Sight } from "./sight.ts"
 
-export type Outcome = "stored" | "duplicate" | "older"
+import { type Cell, rowTally, type Tally, windowTally } from "./tally.ts"
+
+export type Outcome = "stored" | "duplicate" | "older" | "deleted"
 
 export interface Storage {
   /** All or nothing, and drops some of what has expired. Throws what SQLite throws: a full disk, say. */
   readonly transaction: <A>(nowSeconds: number, body: () => A) => A
   /** Keeps the event by NIP-01's rules; `json` is what will be served. Not for ephemeral kinds. */
   readonly put: (event: NostrEvent, json: string, nowSeconds: number) => Outcome
-  /** Numbers of the stored events that any of the filters asks for, newest first, then lowest id. */
-  readonly query: (filters: readonly Filter[], nowSeconds: number) => readonly number[]
-  /** The event of that number as JSON; undefined if it was replaced or has expired. A number is never used again. */
+  /** What the filters ask for and the client may see, as it stands now; at most `rowsMax` of one filter. */
+  readonly answer: (filters: readonly Filter[], sight: Sight, nowSeconds: number, rowsMax?: number) => Answer
+  /** How many events the filters ask for, whatever their limits, as it stands now. */
+  readonly tally: (filters: readonly Filter[], sight: Sight, nowSeconds: number) => Tally
+  /** The event of that number as JSON; undefined if it is gone or has expired. A number is never used again. */
   readonly read: (seq: number, nowSeconds: number) => string | undefined
+  /** Takes an event away, if it is there and not spared. */
+  readonly remove: (id: string, isSpared: (event: NostrEvent) => boolean) => void
+  /** Takes some expired events away; whether there may be more. */
+  readonly sweep: (nowSeconds: number) => boolean
+  readonly lists: Lists
   readonly count: () => number
   /** Resolves when everything committed before is on the disk; rejects with DatabaseBroken, and then for good. */
   readonly sync: () => Promise<void>
@@ -41,50 +55,63 @@ export interface StorageOptions {
 export const openStorage = ({ file, rowsMax, durability = "full" }: StorageOptions): Storage => {
   const database = openDatabase({ file, migrations, durability })
   const { statement } = database
+  for (const pragma of pragmas) database.exec(pragma)
+  const deletions = deletionsIn(database)
 
   const insert = (event: NostrEvent, json: string, slot: string | null): void => {
     const { id, pubkey, kind, created_at } = event
     const expiration = expirationOf(event)
-    const seq = statement(insertEvent).run({
-      id,
-      pubkey,
-      kind,
-      created_at,
-      d: slot,
-      json,
-      expires: expiration === Infinity ? null : expiration,
-    }).lastInsertRowid
-    for (const [name, value] of indexedTags(event)) statement(insertTag).run(name, value, created_at, seq)
+    const rank = rankOf(event)
+    const expires = expiration === Infinity ? null : expiration
+    const seq = statement(insertEvent).run(id, pubkey, kind, created_at, rank, slot, json, expires).lastInsertRowid
+    for (const [name, value] of indexedTags(event)) statement(insertTag).run(name, value, rank, seq, kind)
   }
+  const sweep = (nowSeconds: number): boolean => statement(deleteExpired).run(nowSeconds).changes === sweptMax
+  const newest = (): number =>
+    (statement("SELECT max(seq) AS seq FROM events").get() as { seq: number | null }).seq ?? 0
+  const read = (sql: string, values: Values): readonly Row[] => statement(sql).all(values) as Row[]
 
   return {
     transaction: (nowSeconds, body) =>
       database.transaction(() => {
-        statement(deleteExpired).run(nowSeconds)
+        sweep(nowSeconds)
         return body()
       }),
     put: (event, json, nowSeconds) => {
       if (statement("SELECT 1 FROM events WHERE id = ?").get(event.id) !== undefined) return "duplicate"
+      if (deletions.forbid(event)) return "deleted"
       const slot = slotOf(event)
       if (slot !== null) {
         const held = statement(selectHeld).get(event.pubkey, event.kind, slot) as Held | undefined
         if (held !== undefined) {
-          if (isNewer(held, event) && (held.expires ?? Infinity) > nowSeconds) return "older"
+          const isOlder = isBefore(held, { id: event.id, rank: rankOf(event) })
+          if (isOlder && (held.expires ?? Infinity) > nowSeconds) return "older"
           statement("DELETE FROM events WHERE seq = ?").run(held.seq)
         }
       }
       insert(event, json, slot)
+      if (event.kind === Kind.deletion) deletions.apply(event)
       return "stored"
     },
-    query: (filters, nowSeconds) => {
-      const found = new Map<number, Row>()
-      for (const filter of filters) {
-        const { sql, values } = storedQuery(filter, nowSeconds, rowsMax)
-        for (const row of statement(sql).all(values) as Row[]) found.set(row.seq, row)
-      }
-      return [...found.values()].sort((a, b) => (isNewer(a, b) ? -1 : 1)).map((row) => row.seq)
+    answer: (filters, sight, nowSeconds, max = rowsMax) => {
+      const asked = { nowSeconds, newest: newest(), sight }
+      return openAnswer(queriesOf(filters, asked), read, max)
+    },
+    tally: (filters, sight, nowSeconds) => {
+      const asked = { nowSeconds, newest: newest(), sight }
+      const only = filters.length === 1 ? countQuery(filters[0] as Filter, asked) : undefined
+      return only === undefined
+        ? rowTally(openAnswer(queriesOf(filters.map(withoutLimit), asked), read, Infinity))
+        : windowTally(only, filters[0] as Filter, (sql, values) => statement(sql).get(values) as Cell | undefined)
     },
     read: (seq, nowSeconds) => (statement(selectJson).get(seq, nowSeconds) as { json: string } | undefined)?.json,
+    remove: (id, isSpared) => {
+      const held = statement("SELECT seq, json FROM events WHERE id = ?").get(id) as Stored | undefined
+      if (held === undefined || isSpared(JSON.parse(held.json) as NostrEvent)) return
+      statement("DELETE FROM events WHERE seq = ?").run(held.seq)
+    },
+    sweep,
+    lists: listsIn(database),
     count: () => (statement("SELECT count(*) AS n FROM events").get() as { n: number }).n,
     sync: database.sync,
     close: database.close,
@@ -100,42 +127,31 @@ export const slotOf = (event: NostrEvent): string | null => {
   return event.kind === Kind.command && d === "" ? null : d
 }
 
+const queriesOf = (filters: readonly Filter[], asked: Asked) =>
+  filters.map((filter) => ({ filter, query: storedQuery(filter, asked) }))
+
+const withoutLimit = ({ limit: _limit, ...filter }: Filter): Filter => filter
+
 interface Held extends Row {
   readonly expires: number | null
 }
 
-/** NIP-01's order: newest first, then lowest id. */
-const isNewer = (a: Omit<Row, "seq">, b: Omit<Row, "seq">): boolean =>
-  a.created_at > b.created_at || (a.created_at === b.created_at && a.id < b.id)
+interface Stored {
+  readonly seq: number
+  readonly json: string
+}
 
 /**
- * The tables. Indexes end with the time and not the id: SQLite sorts the few of one second itself, and stops at the
- * limit all the same. AUTOINCREMENT: an answer under way names events by number, so the number of a replaced one must not come back.
+ * New events go to many places of many indexes: room for those pages, and a log that is not copied into the database
+ * with every other group.
  */
-export const migrations = [
-  `CREATE TABLE events (
-     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-     id TEXT NOT NULL UNIQUE, pubkey TEXT NOT NULL, kind INTEGER NOT NULL, created_at INTEGER NOT NULL,
-     d TEXT, expires INTEGER, json TEXT NOT NULL
-   ) STRICT;
-   CREATE INDEX events_by_time ON events (created_at DESC);
-   CREATE INDEX events_by_author ON events (pubkey, created_at DESC);
-   CREATE INDEX events_by_kind ON events (kind, created_at DESC);
-   CREATE INDEX events_by_author_kind ON events (pubkey, kind, created_at DESC);
-   CREATE UNIQUE INDEX events_by_slot ON events (pubkey, kind, d) WHERE d IS NOT NULL;
-   CREATE INDEX events_by_expiry ON events (expires) WHERE expires IS NOT NULL;
-   CREATE TABLE tags (
-     name TEXT NOT NULL, value TEXT NOT NULL, created_at INTEGER NOT NULL,
-     seq INTEGER NOT NULL REFERENCES events (seq) ON DELETE CASCADE,
-     PRIMARY KEY (name, value, created_at DESC, seq)
-   ) STRICT, WITHOUT ROWID;
-   CREATE INDEX tags_by_event ON tags (seq, name, value);`,
-]
+const pragmas = ["PRAGMA cache_size = -65536", "PRAGMA wal_autocheckpoint = 8192"]
 
-const insertEvent = `INSERT INTO events (id, pubkey, kind, created_at, d, expires, json)
-  VALUES (@id, @pubkey, @kind, @created_at, @d, @expires, @json)`
-const insertTag = "INSERT OR IGNORE INTO tags (name, value, created_at, seq) VALUES (?, ?, ?, ?)"
-const selectHeld = "SELECT seq, created_at, id, expires FROM events WHERE pubkey = ? AND kind = ? AND d = ?"
+const insertEvent = `INSERT INTO events (id, pubkey, kind, created_at, rank, d, json, expires)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+const insertTag = "INSERT OR IGNORE INTO tags (name, value, rank, seq, kind) VALUES (?, ?, ?, ?, ?)"
+const selectHeld = "SELECT seq, rank, id, expires FROM events WHERE pubkey = ? AND kind = ? AND d = ?"
 const selectJson = "SELECT json FROM events WHERE seq = ? AND (expires IS NULL OR expires > ?)"
 /** A bounded bite for each transaction; what is left is hidden from every answer until its turn comes. */
-const deleteExpired = "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE expires <= ? LIMIT 500)"
+const sweptMax = 500
+const deleteExpired = `DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE expires <= ? LIMIT ${sweptMax})`

@@ -2,13 +2,16 @@
  * What one client is told: its subscriptions, the stored answers under way, the live feed, and the bound on it all.
  *
  * N2  The stored answer is fixed and the live feed is joined in one turn: no event is missed between them (P19). Stored
- *     events are then sent as fast as the client reads; live ones that come meanwhile are held until EOSE.
+ *     events are then sent as fast as the client reads, a turn at a time; live ones that come meanwhile are held until EOSE.
  * N3  What waits for a client is bounded: one that does not read is cut off (P21).
+ * N6  A live event is shown to those who may see it when it comes, as a stored one to those who may when they ask.
  */
 import type { Limits } from "../limits.ts"
 import { type ClockShape, nowSeconds } from "../services/clock.ts"
+import type { Answer } from "./answer.ts"
 import type { Filter } from "./filter.ts"
 import type { LiveFeed } from "./live.ts"
+import { sees, type Sight } from "./sight.ts"
 import type { ClientSocket } from "./socket.ts"
 import type { Storage } from "./storage.ts"
 
@@ -19,8 +22,14 @@ export interface Subscriptions {
   readonly begin: (id: string, filters: readonly Filter[]) => void
   readonly end: (id: string) => void
   readonly count: () => number
+  /** Whether one more piece of work may be begun for this client. */
+  readonly isRoom: () => boolean
+  /** Calls until it says true or the client is gone; others have their turn in between. */
+  readonly inTurns: (step: () => boolean) => void
   /** Sends more of the stored answers, as far as the socket has room. */
   readonly pump: () => void
+  /** The socket has room again. */
+  readonly drained: () => void
   /** Ends them all, for good. */
   readonly leave: () => void
 }
@@ -30,14 +39,18 @@ export interface SubscriptionsParts {
   readonly live: LiveFeed
   readonly clock: ClockShape
   readonly limits: Limits
+  readonly sight: () => Sight
 }
 
 export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSocket): Subscriptions => {
-  const { storage, live, clock, limits } = parts
+  const { storage, live, clock, limits, sight } = parts
   const open = new Map<string, Open>()
   /** Those whose stored answer is not all sent, in the order they came. */
   const answering = new Set<Open>()
   let heldBytes = 0
+  let turns = 0
+  let isPumpDue = false
+  let isStalled = false
   let gone = false
 
   const sendText = (text: string): void => {
@@ -69,18 +82,32 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     gone = true
     for (const id of open.keys()) end(id)
   }
-  const pump = (): void => {
+  const pump = (rowsMax = limits.relayTurnRowsMax): void => {
+    let left = rowsMax
     for (const subscription of answering) {
-      const { id, rows, held } = subscription
-      while (subscription.sent < rows.length) {
-        if (gone || socket.bufferedBytes() >= limits.relayPaceBytesMax) return
-        const json = storage.read(rows[subscription.sent++] as number, nowSeconds(clock))
+      const { id, answer, held } = subscription
+      for (;;) {
+        isStalled = socket.bufferedBytes() >= limits.relayPaceBytesMax
+        if (gone || isStalled) return
+        if (left-- <= 0) return pumpSoon()
+        if (!answer.prime()) continue
+        const row = answer.next()
+        if (row === undefined) break
+        const json = storage.read(row.seq, nowSeconds(clock))
         if (json !== undefined) sendText(eventFrame(id, json))
       }
       settle(subscription)
-      sendText(JSON.stringify(["EOSE", id]))
+      sendText(JSON.stringify(["EOSE", id, [answer.isCut() ? "more" : "finish"]]))
       for (const json of held) sendText(eventFrame(id, json))
     }
+  }
+  const pumpSoon = (): void => {
+    if (isPumpDue) return
+    isPumpDue = true
+    setImmediate(() => {
+      isPumpDue = false
+      pump()
+    })
   }
 
   return {
@@ -89,27 +116,45 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
       if (gone) return
       const subscription: Open = {
         id,
-        rows: storage.query(filters, nowSeconds(clock)),
-        sent: 0,
+        answer: storage.answer(filters, sight(), nowSeconds(clock)),
         held: [],
-        leave: live.subscribe({ filters, deliver: (json) => deliver(subscription, json) }),
+        leave: live.subscribe({
+          filters,
+          deliver: ({ event, json }) => {
+            if (sees(sight(), event)) deliver(subscription, json)
+          },
+        }),
       }
       open.set(id, subscription)
       answering.add(subscription)
-      pump()
+      // A few at once: what is sent in a turn leaves at its end.
+      pump(Math.min(firstRows, limits.relayTurnRowsMax))
     },
     end,
     count: () => open.size,
-    pump,
+    isRoom: () => open.size + turns < limits.relaySubscriptionsMax,
+    inTurns: (step) => {
+      turns++
+      const turn = (): void => {
+        if (gone || step()) turns--
+        else setImmediate(turn)
+      }
+      turn()
+    },
+    pump: () => pump(),
+    // In a turn of its own: what the network takes at once must not keep others from theirs.
+    drained: () => {
+      if (isStalled) pumpSoon()
+    },
     leave,
   }
 }
 
+const firstRows = 16
+
 interface Open {
   readonly id: string
-  /** The stored answer: numbers of events, fetched when they are sent. */
-  readonly rows: readonly number[]
-  sent: number
+  readonly answer: Answer
   /** Live events that came before EOSE. */
   readonly held: string[]
   readonly leave: () => void

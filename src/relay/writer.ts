@@ -36,11 +36,14 @@ export interface WriterParts {
   readonly verifier: VerifierShape
   readonly clock: ClockShape
   readonly limits: Limits
+  /** What is asked only of an event whose author is sure: one more of this key. */
+  readonly isInRate?: (pubkey: string) => boolean
   /** A sync failed: nothing can be promised any more. Told once. */
   readonly onBroken: (error: Error) => void
 }
 
-export const groupWriter = ({ storage, live, verifier, clock, limits, onBroken }: WriterParts): Writer => {
+export const groupWriter = (parts: WriterParts): Writer => {
+  const { storage, live, verifier, clock, limits, isInRate = () => true, onBroken } = parts
   const arrived: Arrival[] = []
   const verified: Arrival[] = []
   let verifying: Promise<void> | undefined
@@ -64,8 +67,9 @@ export const groupWriter = ({ storage, live, verifier, clock, limits, onBroken }
       try {
         const good = await verifier.verify(group.map((arrival) => arrival.event))
         for (const [index, arrival] of group.entries()) {
-          if (good[index] === true) verified.push(arrival)
-          else answer(arrival, false, "invalid: id or signature is wrong")
+          if (good[index] !== true) answer(arrival, false, "invalid: id or signature is wrong")
+          else if (isInRate(arrival.event.pubkey)) verified.push(arrival)
+          else answer(arrival, false, `rate-limited: at most ${limits.relayKeyEventsPerMinuteMax} a minute by one key`)
         }
       } catch {
         // The verifier's own failure (a worker died) says nothing about the events.
@@ -83,7 +87,10 @@ export const groupWriter = ({ storage, live, verifier, clock, limits, onBroken }
       if (outcomes === undefined) continue
       try {
         await storage.sync()
-        for (const [index, arrival] of group.entries()) answer(arrival, true, okText[outcomes[index] as Outcome])
+        for (const [index, arrival] of group.entries()) {
+          const outcome = outcomes[index] as Outcome
+          answer(arrival, outcome !== "deleted", okText[outcome])
+        }
       } catch (error) {
         refuseAll(group, "the disk did not confirm the write")
         if (!broken) onBroken(error as Error)
@@ -107,7 +114,7 @@ export const groupWriter = ({ storage, live, verifier, clock, limits, onBroken }
       return undefined
     }
     tally.groups++
-    for (const [index, { event, json }] of group.entries()) if (outcomes[index] === "stored") live.publish(event, json)
+    for (const [index, arrival] of group.entries()) if (outcomes[index] === "stored") live.publish(arrival)
     return outcomes
   }
 
@@ -134,4 +141,5 @@ const okText: Record<Outcome, string> = {
   stored: "",
   duplicate: "duplicate: already have this event",
   older: "duplicate: a newer one is held",
+  deleted: "blocked: its author asked for its deletion",
 }

@@ -117,7 +117,9 @@ export const runtimeOver = (
         file: home.relayDatabase,
         verifier,
         clock,
+        chance,
         limits,
+        council: council.pubkey,
         ...(onBroken !== undefined && { onBroken }),
       })
     const broken = Promise.withResolvers<Error>()

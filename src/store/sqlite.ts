@@ -70,7 +70,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     throw new DatabaseBroken({ file, reason: "has not been brought up to date: runtime start does that" })
   const { db, prepared: wal } = open(file, readonly, (opened) => {
     if (!readonly) migrate(opened, migrations, found)
-    return readonly || options.durability === "normal" ? undefined : openWal(file)
+    return readonly || options.durability === "normal" ? undefined : openWal(opened, file)
   })
   const statements = new Map<string, Statement>()
   const checkpoints = readonly || isMemory(file) ? undefined : openCheckpoints(file)
@@ -193,6 +193,11 @@ const migrate = (db: SQLite.Database, migrations: readonly string[], found: numb
 }
 
 /** The file exists from the first transaction on, for as long as the database is open, and is never replaced. */
-const openWal = (file: string): number | undefined => (isMemory(file) ? undefined : openSync(`${file}-wal`, "r+"))
+const openWal = (db: SQLite.Database, file: string): number | undefined => {
+  if (isMemory(file)) return undefined
+  // One that a backup made is no WAL database until now, and where there was nothing to migrate nothing has been read.
+  db.prepare("SELECT count(*) FROM sqlite_schema").get()
+  return openSync(`${file}-wal`, "r+")
+}
 
 const isMemory = (file: string): boolean => file === ":memory:" || file === ""

@@ -4,8 +4,9 @@
  */
 import { engine } from "./engine.ts"
 import { memory } from "./memory.ts"
+import { relay } from "./relay.ts"
 
-const benches = { engine, memory } satisfies Record<string, (args: readonly string[]) => Promise<void>>
+const benches = { engine, memory, relay } satisfies Record<string, (args: readonly string[]) => Promise<void>>
 
 const [name = "", ...args] = process.argv.slice(2)
 if (!Object.hasOwn(benches, name)) {

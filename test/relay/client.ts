@@ -1,4 +1,5 @@
 /** A relay client for tests: keeps every message, and waits for one instead of waiting a time. */
+import { makeAuthEvent } from "nostr-tools/nip42"
 import { finalizeEvent, generateSecretKey, verifyEvent } from "nostr-tools/pure"
 import type { VerifierShape } from "../../src/identity/verifier.ts"
 import { limits, type Limits } from "../../src/limits.ts"
@@ -22,6 +23,17 @@ export interface TestClient {
   readonly req: (id: string, ...filters: readonly object[]) => Promise<readonly NostrEvent[]>
   /** The events that came for a subscription. */
   readonly eventsOf: (id: string) => readonly NostrEvent[]
+  /** The first message that comes from now on for a request and has one of these names. */
+  readonly next: (id: string, ...names: readonly string[]) => Promise<Message>
+  /** Asks how many; the number, or the text of CLOSED. */
+  readonly count: (id: string, ...filters: readonly object[]) => Promise<unknown>
+  /** Subscribes where a refusal is expected; its text. */
+  readonly refused: (id: string, ...filters: readonly object[]) => Promise<unknown>
+  /** Proves to hold a key (NIP-42). */
+  readonly authenticate: (
+    key: Uint8Array,
+    relay?: string,
+  ) => Promise<{ readonly ok: unknown; readonly message: unknown }>
   readonly pause: () => void
   readonly resume: () => void
   readonly close: () => void
@@ -68,6 +80,10 @@ export const connect = (url: string): Promise<TestClient> =>
     const eventsOf: TestClient["eventsOf"] = (id) =>
       received.filter((m) => m[0] === "EVENT" && m[1] === id).map((m) => m[2] as NostrEvent)
     const send: TestClient["send"] = (...message) => socket.send(JSON.stringify(message))
+    const next: TestClient["next"] = (id, ...names) => {
+      const from = received.length
+      return until((m) => m[1] === id && names.includes(m[0] as string) && received.indexOf(m) >= from)
+    }
     const client: TestClient = {
       received,
       sendText: socket.send,
@@ -89,6 +105,23 @@ export const connect = (url: string): Promise<TestClient> =>
           .map((m) => m[2] as NostrEvent)
       },
       eventsOf,
+      next,
+      count: async (id, ...filters) => {
+        send("COUNT", id, ...filters)
+        const [name, , answer] = await next(id, "COUNT", "CLOSED")
+        return name === "COUNT" ? (answer as { readonly count: number }).count : answer
+      },
+      refused: async (id, ...filters) => {
+        send("REQ", id, ...filters)
+        return (await next(id, "CLOSED"))[2]
+      },
+      authenticate: async (key, relay = url) => {
+        const [, challenge] = await until((m) => m[0] === "AUTH")
+        const event = signed(makeAuthEvent(relay, challenge as string), key)
+        send("AUTH", event)
+        const [, , ok, message] = await next(event.id, "OK")
+        return { ok, message }
+      },
       pause: socket.pause,
       resume: socket.resume,
       close: () => socket.close(),

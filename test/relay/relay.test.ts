@@ -253,8 +253,8 @@ describe("the port", () => {
     expect(nip11.headers.get("access-control-allow-origin")).toBe("*")
     expect(nip11.headers.get("content-type")).toBe("application/nostr+json")
     expect(await nip11.json()).toMatchObject({
-      supported_nips: [1, 11, 40],
-      limitation: { max_message_length: 1024 * 1024, max_limit: 5000, created_at_upper_limit: 900 },
+      supported_nips: [1, 4, 9, 11, 17, 40, 42, 45, 59, 67, 70, 77],
+      limitation: { max_message_length: 1024 * 1024, max_limit: 10_000, created_at_upper_limit: 900 },
     })
     const page = await (await fetch(address)).text()
     expect(page).toMatch(/^This is a Nostr relay.*\n$/)

@@ -5,8 +5,10 @@ import { limits } from "../../src/limits.ts"
 import { type NostrEvent, withId } from "../../src/protocol/event.ts"
 import { type Filter, filterParser, matches } from "../../src/relay/filter.ts"
 import { liveFeed } from "../../src/relay/live.ts"
-import { migrations, openStorage, slotOf, type Storage } from "../../src/relay/storage.ts"
-import { storedQuery } from "../../src/relay/query.ts"
+import { migrations } from "../../src/relay/migrations.ts"
+import { openSight, type Sight } from "../../src/relay/sight.ts"
+import { openStorage, slotOf, type Storage } from "../../src/relay/storage.ts"
+import { countQuery, startOf, storedQuery, type Values } from "../../src/relay/query.ts"
 import { openDatabase } from "../../src/store/sqlite.ts"
 import { unsigned } from "./client.ts"
 
@@ -23,8 +25,15 @@ afterEach(() => {
 const now = 1000
 const put = (storage: Storage, event: NostrEvent, at = now) =>
   storage.transaction(at, () => storage.put(event, JSON.stringify(event), at))
-const ask = (storage: Storage, filters: readonly Filter[], at = now): readonly NostrEvent[] =>
-  storage.query(filters, at).map((seq) => JSON.parse(storage.read(seq, at) as string) as NostrEvent)
+const numbers = (storage: Storage, filters: readonly Filter[], at = now, sight: Sight = openSight): number[] => {
+  const answer = storage.answer(filters, sight, at)
+  while (!answer.prime()) continue
+  const found: number[] = []
+  for (let row = answer.next(); row !== undefined; row = answer.next()) found.push(row.seq)
+  return found
+}
+const ask = (storage: Storage, filters: readonly Filter[], at = now, sight: Sight = openSight): readonly NostrEvent[] =>
+  numbers(storage, filters, at, sight).map((seq) => JSON.parse(storage.read(seq, at) as string) as NostrEvent)
 const ids = (events: readonly NostrEvent[]): readonly string[] => events.map((event) => event.id)
 const newestFirst = (a: NostrEvent, b: NostrEvent): number =>
   b.created_at - a.created_at || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
@@ -117,7 +126,7 @@ describe("what is kept", () => {
     const older = unsigned(withId(authors[0] as string, template(10_002, [])))
     expect(put(storage, expiring, 1999)).toBe("stored")
     expect(put(storage, older, 1999)).toBe("older")
-    const held = storage.query([{}], 1999)
+    const held = numbers(storage, [{}], 1999)
     expect(held.map((seq) => storage.read(seq, 1999))).toEqual([JSON.stringify(expiring)])
     expect(held.map((seq) => storage.read(seq, 2000))).toEqual([undefined])
     expect(ask(storage, [{}], 2000)).toEqual([])
@@ -128,7 +137,7 @@ describe("what is kept", () => {
   it("the number of a replaced event is never given to another", () => {
     const storage = newStorage()
     put(storage, unsigned(withId(authors[0] as string, template(0, []))))
-    const [seq] = storage.query([{}], now)
+    const [seq] = numbers(storage, [{}])
     put(storage, unsigned(withId(authors[0] as string, { ...template(0, []), created_at: 9 })))
     expect(storage.read(seq as number, now)).toBeUndefined()
   })
@@ -200,12 +209,12 @@ describe("what is served", () => {
       fc.property(anyEvents, fc.array(fc.array(anyFilter, { maxLength: 3 }), { maxLength: 4 }), (events, wanted) => {
         const feed = liveFeed()
         const got = wanted.map((): string[] => [])
-        const leave = wanted.map((filters, n) => feed.subscribe({ filters, deliver: (json) => got[n]?.push(json) }))
-        for (const event of events) feed.publish(event, event.id)
+        const leave = wanted.map((filters, n) => feed.subscribe({ filters, deliver: ({ json }) => got[n]?.push(json) }))
+        for (const event of events) feed.publish({ event, json: event.id })
         const expected = wanted.map((filters) => ids(events.filter((event) => filters.some((f) => matches(f, event)))))
         expect(got).toEqual(expected)
         for (const end of leave) end()
-        for (const event of events) feed.publish(event, event.id)
+        for (const event of events) feed.publish({ event, json: event.id })
         expect(got).toEqual(expected)
         expect(feed.count()).toBe(0)
       }),
@@ -252,14 +261,32 @@ describe("how it is found", () => {
     [{}, "events_by_time"],
   ])("%j reads an index and never the table", (filter, index) => {
     const database = openDatabase({ file: ":memory:", migrations })
-    const { sql, values } = storedQuery(filter, now, 100)
-    const plan = (database.statement(`EXPLAIN QUERY PLAN ${sql}`).all(values) as { detail: string }[]).map(
-      (r) => r.detail,
-    )
-    expect(plan.join("\n")).toContain(index)
-    expect(plan.filter((line) => /^SCAN (?!v|k|json_each)/.test(line))).toEqual([])
-    // The index gives the order by time; only the merge of the few candidates sorts.
-    expect(plan.filter((line) => line.startsWith("USE TEMP B-TREE FOR ORDER BY")).length).toBeLessThanOrEqual(1)
+    const planOf = (sql: string, values: Values): readonly string[] =>
+      (database.statement(`EXPLAIN QUERY PLAN ${sql}`).all(values) as { detail: string }[]).map((row) => row.detail)
+    const sights: readonly Sight[] = [
+      openSight,
+      { keys: [hex], isAdmitted: true, council: hex },
+      { keys: [hex], isAdmitted: false, council: hex },
+    ]
+    for (const sight of sights) {
+      const asked = { nowSeconds: now, newest: 1, sight }
+      const { sql, values, sources } = storedQuery(filter, asked)
+      const plan = planOf(sql, { ...values, ...sources[0], ...startOf(filter), take: 9 })
+      expect(plan.join("\n")).toContain(index)
+      expect(plan.filter((line) => /^SCAN (?!json_each)/.test(line))).toEqual(
+        index === "events_by_time" ? ["SCAN i USING INDEX events_by_time"].filter((line) => plan.includes(line)) : [],
+      )
+      // The index gives the order: only what shares a rank is sorted.
+      const sorting =
+        filter.ids === undefined ? "USE TEMP B-TREE FOR LAST TERM OF ORDER BY" : "USE TEMP B-TREE FOR ORDER BY"
+      expect(plan.filter((line) => line.includes("ORDER BY"))).toEqual([sorting])
+      const count = countQuery(filter, asked)
+      for (const sql of count === undefined ? [] : [count.edge, count.count]) {
+        const counting = planOf(sql, { ...values, ...sources[0], ...startOf(filter), take: 9 })
+        expect(counting.join("\n")).toContain(index)
+        expect(counting.filter((line) => /^SCAN (?!json_each)/.test(line) && !line.includes("USING"))).toEqual([])
+      }
+    }
     database.close()
   })
 })

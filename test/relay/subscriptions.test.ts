@@ -3,6 +3,7 @@ import { expect, it } from "vitest"
 import { limits } from "../../src/limits.ts"
 import { type NostrEvent, withId } from "../../src/protocol/event.ts"
 import { liveFeed } from "../../src/relay/live.ts"
+import { openSight } from "../../src/relay/sight.ts"
 import { openStorage } from "../../src/relay/storage.ts"
 import { clientSubscriptions } from "../../src/relay/subscriptions.ts"
 import { virtualClock } from "../../src/services/clock.ts"
@@ -18,10 +19,12 @@ const scriptedClient = (bufferBytesMax: number) => {
     {
       storage,
       live,
+      sight: () => openSight,
       clock: virtualClock(),
       limits: { ...limits, relayPaceBytesMax: 1, relayBufferBytesMax: bufferBytesMax },
     },
     {
+      address: "",
       send: (text) => {
         state.room--
         sent.push(JSON.parse(text) as readonly unknown[])
@@ -38,7 +41,7 @@ const scriptedClient = (bufferBytesMax: number) => {
     const content = String(state.serial++)
     const event = unsigned(withId("a".repeat(64), { kind: 1, created_at: at, tags: [], content }))
     storage.put(event, JSON.stringify(event), 0)
-    live.publish(event, JSON.stringify(event))
+    live.publish({ event, json: JSON.stringify(event) })
     return event
   }
   const pump = (room: number): void => {

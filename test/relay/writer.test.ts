@@ -16,7 +16,7 @@ const begin = (faults: Partial<Storage>, more: Partial<WriterParts> = {}) => {
   const told: string[] = []
   const broken: string[] = []
   const live = liveFeed()
-  live.subscribe({ filters: [{}], deliver: (json) => told.push(`live ${JSON.parse(json).content}`) })
+  live.subscribe({ filters: [{}], deliver: ({ json }) => told.push(`live ${JSON.parse(json).content}`) })
   const writer = groupWriter({
     storage: { ...held, ...faults },
     live,

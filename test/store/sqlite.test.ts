@@ -235,6 +235,14 @@ db.close()
 `
 
 describe("a backup", () => {
+  it("made by VACUUM INTO, which is no WAL database, opens and syncs", async () => {
+    open().exec(`INSERT INTO word (text) VALUES ('kept'); VACUUM INTO '${join(folder, "copy.db")}'`)
+    const copy = open({ file: join(folder, "copy.db") })
+    expect(copy.statement("SELECT text FROM word").all()).toEqual([{ text: "kept" }])
+    copy.exec("INSERT INTO word (text) VALUES ('new')")
+    await copy.sync()
+  })
+
   it("holds what was committed, made while in use", async () => {
     const database = open()
     add(database, "a")

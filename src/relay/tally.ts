@@ -1,0 +1,70 @@
+/**
+ * Counting (NIP-45), a bounded piece at a time and exact: by windows of ranks inside SQLite where each event is found
+ * once, else row by row.
+ */
+import type { Answer } from "./answer.ts"
+import type { Filter } from "./filter.ts"
+import { type CountQuery, startOf, type Values } from "./query.ts"
+
+export interface Tally {
+  /** Counts on; the number when it is known. */
+  readonly step: () => number | undefined
+}
+
+/** One row's answer. */
+export interface Cell {
+  readonly n?: number
+  readonly rank?: number
+}
+
+/** Rows of one step, counted by SQLite; and where each is handed over. */
+const windowRowsMax = 10_000
+const rowsMax = 1000
+
+export const windowTally = (
+  { edge, count, values, sources }: CountQuery,
+  filter: Filter,
+  get: (sql: string, values: Values) => Cell | undefined,
+): Tally => {
+  let total = 0
+  let at = 0
+  let high = startOf(filter).high
+  const window = (own: Values): void => {
+    const all = { ...values, ...own, high }
+    const next = get(edge, { ...all, take: windowRowsMax })?.rank
+    // Where more than a window's rows share one rank, that rank is a window.
+    const low = next === undefined ? undefined : next < high ? next + 1 : high
+    total += get(count, low === undefined ? all : { ...all, low })?.n ?? 0
+    if (low === undefined) {
+      at++
+      high = startOf(filter).high
+    } else high = low - 1
+  }
+  return {
+    step: () => {
+      for (let pieces = sourcesMax; pieces > 0 && at < sources.length; pieces--) {
+        const before = at
+        window(sources[at] as Values)
+        // A full window is enough for one step.
+        if (at === before) break
+      }
+      return at < sources.length ? undefined : total
+    },
+  }
+}
+
+const sourcesMax = 64
+
+export const rowTally = (answer: Answer): Tally => {
+  let total = 0
+  return {
+    step: () => {
+      if (!answer.prime()) return undefined
+      for (let left = rowsMax; left > 0; left--) {
+        if (answer.next() === undefined) return total
+        total++
+      }
+      return undefined
+    },
+  }
+}

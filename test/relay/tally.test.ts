@@ -1,0 +1,37 @@
+import * as fc from "fast-check"
+import { expect, it } from "vitest"
+import { rowTally, windowTally } from "../../src/relay/tally.ts"
+
+/** A source as the database would answer for it: ranks, in windows of the size that is asked for. */
+const tallyOf = (sources: readonly (readonly number[])[], take: number) =>
+  windowTally(
+    { edge: "edge", count: "count", values: { low: 0 }, sources: sources.map((_, source) => ({ source })) },
+    {},
+    (sql, values) => {
+      const within = (sources[values["source"] as number] as readonly number[])
+        .filter((rank) => rank >= (values["low"] as number) && rank <= (values["high"] as number))
+        .toSorted((a, b) => b - a)
+      if (sql === "count") return { n: within.length }
+      const rank = within[take]
+      return rank === undefined ? undefined : { rank }
+    },
+  )
+
+it("counts each row once, however many share a rank and whatever the window", () => {
+  const ranks = fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 30 })
+  fc.assert(
+    fc.property(fc.array(ranks, { maxLength: 5 }), fc.integer({ min: 1, max: 8 }), (sources, take) => {
+      const tally = tallyOf(sources, take)
+      let n: number | undefined
+      for (let steps = 0; n === undefined && steps < 1000; steps++) n = tally.step()
+      expect(n).toBe(sources.flat().length)
+    }),
+  )
+})
+
+it("row by row, a thousand a step", () => {
+  let left = 2500
+  const next = () => (left-- > 0 ? { seq: left, rank: left, id: "" } : undefined)
+  const tally = rowTally({ prime: () => true, next, isCut: () => false })
+  expect([tally.step(), tally.step(), tally.step()]).toEqual([undefined, undefined, 2500])
+})
