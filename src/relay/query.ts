@@ -55,7 +55,7 @@ export const storedQuery = (filter: Filter, asked: Asked): StoredQuery => {
 
 /** SQL to count a filter's events without a look at each: a window of ranks at a time. */
 export interface CountQuery {
-  /** The rank (column `rank`) after the first `@take` rows of `@low` to `@high`; no row where there are not so many. */
+  /** The rank (column `rank`) after the index's first `@take` rows of `@low` to `@high`; none: there are not so many. */
   readonly edge: string
   /** How many (column `n`) there are from `@low` to `@high`. */
   readonly count: string
@@ -67,10 +67,12 @@ export interface CountQuery {
 export const countQuery = (filter: Filter, asked: Asked): CountQuery | undefined => {
   const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked)
   if (driver === "tag" && sources.length > 1) return undefined
-  const where = `FROM ${from} WHERE ${conditions.join(" AND ")} AND ${rank} BETWEEN @low AND @high`
+  const own = drivers[driver].conditions
+  const inWindow = `${rank} BETWEEN @low AND @high`
   return {
-    edge: `SELECT ${rank} AS rank ${where} ORDER BY ${rank} DESC LIMIT 1 OFFSET @take`,
-    count: `SELECT count(*) AS n ${where}`,
+    edge: `SELECT ${rank} AS rank FROM ${driver === "tag" ? "tags t" : from}
+     WHERE ${[...own, inWindow].join(" AND ")} ORDER BY ${rank} DESC LIMIT 1 OFFSET @take`,
+    count: `SELECT count(*) AS n FROM ${from} WHERE ${[...conditions, inWindow].join(" AND ")}`,
     values,
     sources,
   }
