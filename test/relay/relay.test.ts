@@ -98,6 +98,19 @@ describe("publishing", () => {
     expect(await client.req("after", { until: now })).toEqual([])
   })
 
+  it("sweeps expired events away also where nothing is written (NIP-40)", async () => {
+    const clock = virtualClock(1_000_000_000)
+    const [relay, client] = await meet({ clock, limits: { relaySweepSeconds: 20 } })
+    const expiring = signed({ created_at: 1_000_000, tags: [["expiration", "1000010"]] })
+    await client.publish(expiring)
+    clock.advance(19_000)
+    expect(relay.stats().events).toBe(1)
+    expect([await client.req("gone", {}), await client.count("gone", {})]).toEqual([[], 0])
+    clock.advance(1000)
+    expect(relay.stats().events).toBe(0)
+    expect(await client.publish(expiring)).toEqual({ ok: false, message: expect.stringMatching(/^invalid: .*expired/) })
+  })
+
   it("keeps over a restart everything it answered OK (W1)", async () => {
     const file = join(folder, "restart.db")
     const [first, client] = await meet({ file })

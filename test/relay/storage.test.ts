@@ -27,9 +27,8 @@ const put = (storage: Storage, event: NostrEvent, at = now) =>
   storage.transaction(at, () => storage.put(event, JSON.stringify(event), at))
 const numbers = (storage: Storage, filters: readonly Filter[], at = now, sight: Sight = openSight): number[] => {
   const answer = storage.answer(filters, sight, at)
-  while (!answer.prime()) continue
   const found: number[] = []
-  for (let row = answer.next(); row !== undefined; row = answer.next()) found.push(row.seq)
+  for (let row = answer.next(); row !== undefined; row = answer.next()) if (row !== "later") found.push(row.seq)
   return found
 }
 const ask = (storage: Storage, filters: readonly Filter[], at = now, sight: Sight = openSight): readonly NostrEvent[] =>
@@ -184,6 +183,43 @@ describe("what is served", () => {
       { numRuns: 300 },
     )
   })
+
+  it.each(["spread over time", "all of one rank"])(
+    "A3: few among many are found a piece of the index at a time: %s",
+    (how) => {
+      const storage = newStorage()
+      const many = Array.from({ length: 9500 }, (_, n): NostrEvent => {
+        const tags = [
+          ["t", n % 1000 === 7 ? "rare" : "x"],
+          ["p", authors[n % 2] as string],
+        ]
+        const id =
+          how === "all of one rank" ? n.toString(16).padStart(64, "0") : (n * 7919).toString(16).padStart(64, "0")
+        const created_at = how === "all of one rank" ? 5 : 1 + (n % 900)
+        return unsigned({ ...withId(authors[0] as string, template(1, tags)), id, created_at })
+      })
+      storage.transaction(now, () => {
+        for (const event of many) storage.put(event, JSON.stringify(event), now)
+      })
+      const filters: readonly Filter[] = [
+        { authors: [authors[0] as string], "#t": ["rare"] },
+        { "#p": authors, "#t": ["rare"], limit: 4 },
+        { authors, "#t": ["rare", "x"], since: 3, limit: 5000 },
+      ]
+      const later = filters.map((filter) => {
+        const answer = storage.answer([filter], openSight, now)
+        const found: string[] = []
+        let waits = 0
+        for (let row = answer.next(); row !== undefined; row = answer.next())
+          if (row === "later") waits++
+          else found.push(row.id)
+        const matching = ids(many.filter((event) => matches(filter, event)).sort(newestFirst))
+        expect(found).toEqual(matching.slice(0, filter.limit ?? 5000))
+        return waits
+      })
+      expect(later[0]).toBeGreaterThan(how === "all of one rank" ? 0 : 1)
+    },
+  )
 
   it("F1: an event that carries two of the wanted values counts once against the limit", () => {
     const storage = newStorage()
