@@ -41,9 +41,9 @@ export const openCheckpoints = (file: string): Checkpoints => {
       copied = rows
       copying = true
       worker ??= hire()
-      worker.postMessage("copy")
+      worker.postMessage("copy", [])
     },
-    close: () => worker?.postMessage("end"),
+    close: () => worker?.postMessage("end", []),
   }
 }
 
