@@ -6,7 +6,7 @@ import { type NostrEvent, withId } from "../../src/protocol/event.ts"
 import { type Filter, filterParser, matches } from "../../src/relay/filter.ts"
 import { liveFeed } from "../../src/relay/live.ts"
 import { migrations } from "../../src/relay/migrations.ts"
-import { openSight, type Sight } from "../../src/relay/sight.ts"
+import { openSight, sees, type Sight } from "../../src/relay/sight.ts"
 import { openStorage, slotOf, type Storage } from "../../src/relay/storage.ts"
 import { countQuery, startOf, storedQuery, type Values } from "../../src/relay/query.ts"
 import { openDatabase } from "../../src/store/sqlite.ts"
@@ -220,6 +220,47 @@ describe("what is served", () => {
       expect(later[0]).toBeGreaterThan(how === "all of one rank" ? 0 : 1)
     },
   )
+
+  it("V1: the stored answer and the count show what `sees` lets through, and nothing else", () => {
+    const letter = fc
+      .record({
+        pubkey: fc.constantFrom(...authors),
+        kind: fc.constantFrom(1, 4, 78, 1059),
+        created_at: fc.integer({ min: 1, max: 6 }),
+        tags: fc.array(tag, { maxLength: 3 }),
+        content: fc.constantFrom("", "one", "two"),
+      })
+      .map(({ pubkey, ...rest }) => unsigned({ ...withId(pubkey, rest) }))
+    const letters = fc.uniqueArray(letter, { maxLength: 30, selector: (event) => event.id })
+    const filter = fc.record(
+      {
+        authors: someOf(fc.constantFrom(...authors)),
+        kinds: someOf(fc.constantFrom(1, 4, 78, 1059)),
+        "#p": someOf(fc.constantFrom(...authors)),
+        "#t": someOf(word),
+      },
+      { requiredKeys: [] },
+    )
+    const sight = fc.record({
+      keys: fc.subarray(authors),
+      isAdmitted: fc.boolean(),
+      council: fc.constantFrom(undefined, authors[0]),
+    })
+    fc.assert(
+      fc.property(letters, fc.array(filter, { minLength: 1, maxLength: 2 }), sight, (events, filters, sight) => {
+        const storage = newStorage()
+        for (const event of events) put(storage, event)
+        const seen = events.filter((event) => sees(sight, event) && filters.some((each) => matches(each, event)))
+        expect(ids(ask(storage, filters, now, sight))).toEqual(ids(seen.sort(newestFirst)))
+        const tally = storage.tally(filters, sight, now)
+        let n: number | undefined
+        while (n === undefined) n = tally.step()
+        expect(n).toBe(seen.length)
+        storage.close()
+      }),
+      { numRuns: 300 },
+    )
+  })
 
   it("F1: an event that carries two of the wanted values counts once against the limit", () => {
     const storage = newStorage()
