@@ -277,6 +277,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   }
 
   const connect = (url: string): RelayConnection => {
+    let before: RelayReport["state"] = "idle"
     const connection = openRelayConnection({
       url,
       identity: pubkey,
@@ -291,13 +292,9 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       read: (subscription, whole) => void read(connection, url, subscription, whole),
       changed: (report) => {
         if (!isConnected(report.state)) readers.lost(url, name)
-        if (report.state === "catching-up") {
-          publisher.reconnected(name, url)
-          options.reached()
-          void giveProfile(connection, url).catch((error: unknown) =>
-            warn(`${name}: no profile for ${url}: ${(error as Error).message}`),
-          )
-        }
+        // From `live` it only reads something more: nothing that the relay refused is worth another try (U6).
+        if (report.state === "catching-up" && before !== "live") greet(connection, url)
+        before = report.state
       },
     })
     // One that failed reports no state any more.
@@ -305,6 +302,15 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     connections.set(url, connection)
     publisher.attach(name, { relay: url, publish: connection.publish })
     return connection
+  }
+
+  /** Offers a relay what it lacks of us; it was just reached, or may take now what it refused. */
+  const greet = (connection: RelayConnection, url: string): void => {
+    publisher.reconnected(name, url)
+    options.reached()
+    void giveProfile(connection, url).catch((error: unknown) =>
+      warn(`${name}: no profile for ${url}: ${(error as Error).message}`),
+    )
   }
 
   /** So that an outage is told once. */
@@ -408,6 +414,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       admit()
       for (const [url, connection] of connections) {
         connection.resubscribe()
+        if (!isConnected(connection.status().state)) continue
+        greet(connection, url)
         void giveRosters(connection, url)
       }
       void withdraw({ engine, store, rosters, clock, limits, warn }, name)

@@ -139,4 +139,28 @@ describe("the roster's reading", () => {
     for (let before = 0; before < relay.clients.length; await pause(500)) before = relay.clients.length
     expect(isLeftAlone()).toBe(true)
   })
+
+  it("U6: where the one's connection is lost, the others' refused events are not offered anew", async () => {
+    const { relay, runtime } = await start({})
+    await until(everybodyListens(relay))
+    const [one] = at(relay, "roster")
+    const isOf = (pubkey: string) => (client: Client) =>
+      client.asked.some(({ id, filter }) => id.startsWith("own/") && filter.authors?.[0] === pubkey)
+    const other = runtime.wizards.find(({ pubkey }) => !isOf(pubkey)(one as Client))
+    const offered: string[] = []
+    relay.script = {
+      onEvent: ({ pubkey, id, tags }) => {
+        if (pubkey !== other?.pubkey || !tags.some(([, value]) => value === command.id)) return undefined
+        offered.push(id)
+        return [["OK", id, false, "blocked: not for now"]]
+      },
+    }
+    const command = operator.event(`@${other?.name} thing`, Math.floor(Date.now() / 1000), 30079)
+    relay.give(command)
+    await until(() => offered.length > 0)
+    one?.cut()
+    await until(() => at(relay, "roster").length === 1 && at(relay, "roster")[0] !== one && everybodyListens(relay)())
+    await pause(200)
+    expect(offered).toHaveLength(1)
+  })
 })
