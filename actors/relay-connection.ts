@@ -45,9 +45,10 @@ export interface RelayConnectionDeps {
   readonly take: (batch: Batch) => Promise<void>
   /**
    * The stored events of a subscription are over and taken, or were refused, or did not end in time. Where they come
-   * after all, it is called again.
+   * after all, it is called again; and when the relay refuses for good what it gave until then. `whole` where nothing
+   * of them was refused or late.
    */
-  readonly read: (subscription: string) => void
+  readonly read: (subscription: string, whole: boolean) => void
   readonly changed: (report: RelayReport) => void
 }
 
@@ -81,10 +82,12 @@ export interface RelayConnection {
   /** Resolves with the relay's word; rejects with `Undelivered` where there is none. */
   readonly publish: (event: NostrEvent) => Promise<Delivery>
   /**
-   * The list of subscriptions changed (a roster version): what was refused is asked for again too. What is in the list
-   * unchanged is not read again.
+   * There is reason to ask anew (a roster version): the list of subscriptions may have changed, and what was refused is
+   * asked for again too, of a relay that was left alone as well. What is in the list unchanged is not read again.
    */
   readonly resubscribe: () => void
+  /** The list changed, and nothing else: what was refused stays so, and a relay that is left alone is. */
+  readonly relist: () => void
   /**
    * Reads that subscription again from its `sinceMs()`, also from the middle of a reading; `read` tells its end. Its
    * live events go on coming. Nothing to do where it is not being read now: the next reading starts there anyway.
@@ -251,12 +254,15 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
   return {
     actor,
     publish: (event) =>
-      state === "live" || state === "catching-up" || state === "authenticating"
+      isConnected(state)
         ? outgoing.publish(event)
         : Promise.reject(new Undelivered({ relay: url, reason: `not connected (${state})` })),
     resubscribe: () => {
       reading.revive()
       tell({ type: "resubscribe" })
+    },
+    relist: () => {
+      if (isConnected(state)) tell({ type: "resubscribe" })
     },
     reread: reading.reread,
     status: report,
@@ -271,6 +277,10 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
     },
   }
 }
+
+/** Whether there is a socket that takes what is sent. */
+export const isConnected = (state: RelayState): boolean =>
+  state === "authenticating" || state === "catching-up" || state === "live"
 
 /** What an EVENT frame adds to its event. */
 const frameBytes = 128

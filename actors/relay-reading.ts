@@ -15,7 +15,8 @@
  * RR2 A subscription's cursor moves only while all its lanes are live: first to the time at which its first REQ was
  *     sent, then with what comes in.
  * RR3 `read` is called once for each reading of a subscription, when none of its lanes is waiting or asking. Where it was
- *     called although a lane was refused or overdue, it is called again when that lane is read after all.
+ *     called although a lane was refused or overdue, it is called again when that lane is read after all; and when the
+ *     relay refuses for good what it gave until then.
  * RR4 A lane that is read again on demand stays live by its former REQ until the new one is sent, and what it is reading
  *     then ends nothing.
  */
@@ -46,7 +47,8 @@ export interface ReadingDeps {
   readonly subscriptions: () => readonly Subscription[]
   readonly send: (frame: readonly unknown[]) => void
   readonly take: (batch: Batch) => Promise<void>
-  readonly read: (subscription: string) => void
+  /** `whole` where every lane was read, none refused or overdue. */
+  readonly read: (subscription: string, whole: boolean) => void
   /** False: we are authenticated already. */
   readonly demandAuth: () => boolean
   /** No lane is waiting or asking. */
@@ -187,10 +189,15 @@ export const createReading = (deps: ReadingDeps): Reading => {
   }
 
   const settle = (name: string): void => {
-    if (reported.has(name) || !lanesOf(name).every(({ state }) => settled.has(state))) return
+    const own = lanesOf(name)
+    // None where the connection was lost while the last of it was taken.
+    if (own.length === 0 || reported.has(name) || !own.every(({ state }) => settled.has(state))) return
     reported.add(name)
-    for (const lane of lanesOf(name)) lane.owing = lane.state !== "live"
-    deps.read(name)
+    for (const lane of own) lane.owing = lane.state !== "live"
+    deps.read(
+      name,
+      own.every(({ state }) => state === "live"),
+    )
   }
 
   const advance = (): void => {
@@ -243,6 +250,7 @@ export const createReading = (deps: ReadingDeps): Reading => {
 
   const stop = (lane: Lane): void => {
     leave(lane, "stopped")
+    reported.delete(lane.source.name)
     wakeAfter(lane, deps.limits.suspendSeconds * 1000)
   }
 

@@ -4,11 +4,13 @@
  *
  * RR1 At each relay one wizard reads; where its connection is lost, the next that asks does.
  * RR2 No wizard asks a relay for commands before the roster there is read, refused, or overdue.
- * RR3 Where the one cannot read it whole (a relay may bar its key), each reads for itself.
+ * RR3 Where the one cannot read it whole (a relay may bar its key, now or later), each reads for itself, until one has.
+ * RR4 A connection tells the end of a reading once, so it is kept for as long as that reading: whoever becomes the one
+ *     may have read before, and would never tell it again. Who was refused keeps its turn, or it would ask anew at once.
  */
 
 export interface RosterReaders {
-  /** Whether that wizard, which is connected, is to read the roster there. */
+  /** Whether that wizard, which is connected, is to read the roster there; else it lets go of its reading. */
   readonly reads: (url: string, wizard: string) => boolean
   /** Its reading is over; `whole` where it was neither refused nor overdue. */
   readonly over: (url: string, wizard: string, whole: boolean) => void
@@ -21,9 +23,14 @@ export interface RosterReaders {
 }
 
 interface Reader {
+  /** The one. */
   wizard: string | undefined
-  state: "reading" | "read" | "failed"
+  /** Of each wizard whose reading is over, whether it was whole. */
+  readonly over: Map<string, boolean>
 }
+
+/** Whether the one read it whole; undefined while that is open. */
+const wholeOf = ({ wizard, over }: Reader): boolean | undefined => (wizard === undefined ? undefined : over.get(wizard))
 
 export const openRosterReaders = (): RosterReaders => {
   const readers = new Map<string, Reader>()
@@ -31,29 +38,34 @@ export const openRosterReaders = (): RosterReaders => {
   const of = (url: string): Reader => {
     const held = readers.get(url)
     if (held !== undefined) return held
-    const none: Reader = { wizard: undefined, state: "reading" }
+    const none: Reader = { wizard: undefined, over: new Map() }
     readers.set(url, none)
     return none
   }
-  const change = (url: string, to: Partial<Reader>): void => {
-    Object.assign(of(url), to)
-    for (const hear of watchers) hear(url)
-  }
+  const tell = (url: string): void => watchers.forEach((hear) => hear(url))
   return {
     reads: (url, wizard) => {
       const reader = of(url)
       reader.wizard ??= wizard
-      return reader.wizard === wizard || reader.state === "failed"
+      if (reader.wizard === wizard || wholeOf(reader) === false || reader.over.get(wizard) === false) return true
+      reader.over.delete(wizard)
+      return false
     },
     over: (url, wizard, whole) => {
-      const state = whole ? "read" : "failed"
       const reader = of(url)
-      if (reader.wizard === wizard && reader.state !== state) change(url, { state })
+      const before = wholeOf(reader)
+      reader.over.set(wizard, whole)
+      if (whole && wholeOf(reader) === false) reader.wizard = wizard
+      if (wholeOf(reader) !== before) tell(url)
     },
     lost: (url, wizard) => {
-      if (of(url).wizard === wizard) change(url, { wizard: undefined, state: "reading" })
+      const reader = of(url)
+      reader.over.delete(wizard)
+      if (reader.wizard !== wizard) return
+      reader.wizard = undefined
+      tell(url)
     },
-    isOver: (url) => of(url).state !== "reading",
+    isOver: (url) => wholeOf(of(url)) !== undefined,
     watch: (hear) => {
       watchers.add(hear)
       return () => void watchers.delete(hear)

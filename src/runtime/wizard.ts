@@ -5,7 +5,12 @@
  *   relay connections ─► intake ─► engine ─► tally ─► wizard actor ─► pump ─► engine ─► worker
  */
 import { Effect } from "effect"
-import { openRelayConnection, type RelayConnection, type RelayReport } from "../../actors/relay-connection.ts"
+import {
+  isConnected,
+  openRelayConnection,
+  type RelayConnection,
+  type RelayReport,
+} from "../../actors/relay-connection.ts"
 import type { Batch, Subscription } from "../../actors/subscription.ts"
 import { runWizard, type WizardActor, type WizardReport } from "../../actors/wizard.ts"
 import { superviseActor } from "../../actors/bridge.ts"
@@ -272,7 +277,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   }
 
   const connect = (url: string): RelayConnection => {
-    lost(url)
+    let before: RelayReport["state"] = "idle"
     const connection = openRelayConnection({
       url,
       identity: pubkey,
@@ -284,21 +289,28 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       signer,
       subscriptions: () => subscriptionsFor(url),
       take: (batch) => take(url, batch),
-      read: (subscription) => void read(connection, url, subscription),
+      read: (subscription, whole) => void read(connection, url, subscription, whole),
       changed: (report) => {
-        if (!isConnected(report.state)) lost(url)
-        if (report.state === "catching-up") {
-          publisher.reconnected(name, url)
-          options.reached()
-          void giveProfile(connection, url).catch((error: unknown) =>
-            warn(`${name}: no profile for ${url}: ${(error as Error).message}`),
-          )
-        }
+        if (!isConnected(report.state)) readers.lost(url, name)
+        // From `live` it only reads something more: nothing that the relay refused is worth another try (U6).
+        if (report.state === "catching-up" && before !== "live") greet(connection, url)
+        before = report.state
       },
     })
+    // One that failed reports no state any more.
+    connection.actor.subscribe({ error: () => readers.lost(url, name) })
     connections.set(url, connection)
     publisher.attach(name, { relay: url, publish: connection.publish })
     return connection
+  }
+
+  /** Offers a relay what it lacks of us; it was just reached, or may take now what it refused. */
+  const greet = (connection: RelayConnection, url: string): void => {
+    publisher.reconnected(name, url)
+    options.reached()
+    void giveProfile(connection, url).catch((error: unknown) =>
+      warn(`${name}: no profile for ${url}: ${(error as Error).message}`),
+    )
   }
 
   /** So that an outage is told once. */
@@ -317,22 +329,21 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     if (batch.subscription !== "roster") return
     for (const { id } of batch.events) rosters.given(url).add(id)
     // A cursor is given only with everything that the relay holds.
-    if (batch.cursorMs === undefined) return
-    rosterRead.add(url)
-    rosters.heardRelay(url)
+    if (batch.cursorMs !== undefined) rosters.heardRelay(url)
   }
 
-  /** Relays that gave their whole roster to this wizard's connection. */
-  const rosterRead = new Set<string>()
-  const lost = (url: string): void => {
-    rosterRead.delete(url)
-    readers.lost(url, name)
-  }
-
-  const read = async (connection: RelayConnection, url: string, subscription: string): Promise<void> => {
+  const read = async (
+    connection: RelayConnection,
+    url: string,
+    subscription: string,
+    whole: boolean,
+  ): Promise<void> => {
     if (subscription === "roster") {
       void giveRosters(connection, url)
-      return readers.over(url, name, rosterRead.has(url))
+      readers.over(url, name, whole)
+      // Another one may have read it meanwhile.
+      if (whole) connection.relist()
+      return
     }
     // The first time all relays are waited for: one alone may not hold the end of a chain.
     if (subscription === "own" && open) {
@@ -397,12 +408,14 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   const watches = [
     readers.watch((url) => {
       if (readers.isOver(url)) readHistory(url, "roster")
-      connections.get(url)?.resubscribe()
+      connections.get(url)?.relist()
     }),
     rosters.watch(() => {
       admit()
       for (const [url, connection] of connections) {
         connection.resubscribe()
+        if (!isConnected(connection.status().state)) continue
+        greet(connection, url)
         void giveRosters(connection, url)
       }
       void withdraw({ engine, store, rosters, clock, limits, warn }, name)
@@ -465,9 +478,6 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     },
   }
 }
-
-const isConnected = (state: RelayReport["state"]): boolean =>
-  state === "authenticating" || state === "catching-up" || state === "live"
 
 /** Work whose author lost the right to it ends; what is not written is tried again. */
 const withdraw = async (

@@ -3,7 +3,8 @@
  * syncs. The database's own connection still does it by itself (`wal_autocheckpoint`) where this falls behind, which is
  * also when the log begins anew under a load that never pauses.
  *
- * K1  It takes nothing away from durability: a copy that fails leaves the log as it is, and is tried again later.
+ * K1  It takes nothing away from durability: a copy that fails leaves the log as it is, and is tried again later. So is
+ *     a thread that cannot be had; what was committed is told as committed all the same.
  * K2  The thread holds no connection between two copies, and there is none before the first.
  */
 import { Worker } from "node:worker_threads"
@@ -39,8 +40,12 @@ export const openCheckpoints = (file: string): Checkpoints => {
     changed: (rows) => {
       if (copying || rows - copied < checkpointRows) return
       copied = rows
+      try {
+        worker ??= hire()
+      } catch {
+        return
+      }
       copying = true
-      worker ??= hire()
       worker.postMessage("copy", [])
     },
     close: () => worker?.postMessage("end", []),

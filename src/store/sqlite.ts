@@ -78,6 +78,18 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   let broken: DatabaseBroken | undefined
   let closed = false
 
+  const commit = <A>(body: () => A): A => {
+    db.exec("BEGIN IMMEDIATE")
+    try {
+      const result = body()
+      db.exec("COMMIT")
+      return result
+    } catch (error) {
+      if (db.inTransaction) db.exec("ROLLBACK")
+      throw error
+    }
+  }
+
   return {
     file,
     statement: (sql) => {
@@ -92,16 +104,9 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     transaction: (body) => {
       if (broken !== undefined) throw broken
       if (db.inTransaction) return body()
-      db.exec("BEGIN IMMEDIATE")
-      try {
-        const result = body()
-        db.exec("COMMIT")
-        checkpoints?.changed(changes.get() as number)
-        return result
-      } catch (error) {
-        if (db.inTransaction) db.exec("ROLLBACK")
-        throw error
-      }
+      const result = commit(body)
+      checkpoints?.changed(changes.get() as number)
+      return result
     },
     sync: () =>
       new Promise((resolve, reject) => {

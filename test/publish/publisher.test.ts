@@ -6,7 +6,7 @@ import { limits as defaults, type Limits } from "../../src/limits.ts"
 import { withId, type NostrEvent } from "../../src/protocol/event.ts"
 import { openPublisher, type Answer, type Outlet } from "../../src/publish/publisher.ts"
 import { virtualClock } from "../../src/services/clock.ts"
-import { openStore, type OutboxRow } from "../../src/store/store.ts"
+import { openStore, outboxStart, type OutboxRow } from "../../src/store/store.ts"
 import { counter } from "../engine/counter.ts"
 import { diskError, openHost, temporaryFolder, type Disk } from "../support/engine.ts"
 
@@ -219,6 +219,74 @@ describe("publisher", () => {
     }
     expect(askedAfter).toEqual([1, 2, 2, 3, 3, 4, 4, 5])
   })
+
+  it("U1: more than is held in memory while the signer is slow is signed from the store, each once", async () => {
+    const { signer, made } = countingSigner()
+    const ready = Promise.withResolvers<void>()
+    const held = open({ signer: { pubkey, sign: (events) => ready.promise.then(() => signer.sign(events)) } })
+    const add = (actor: string, notes: number) => ({
+      actor: `counter/${actor}`,
+      cause: `add ${++serial}`,
+      event: { type: "add", by: serial, notes },
+    })
+    await held.owe("a", "b")
+    const [groups, notes] = [10, 450]
+    for (let n = 0; n < groups; n++) await held.engine.deliver([add("a", notes), add("b", notes)])
+    ready.resolve()
+    await held.quiet()
+    // And what comes after that is held in memory again.
+    await held.engine.deliver([add("a", 3)])
+    await held.quiet()
+    const rows = held.store.outbox.pending("publish", "timmy", outboxStart, Number.MAX_SAFE_INTEGER)
+    expect([rows.length, made()]).toEqual([2 + groups * 2 * notes + 3, 2 + groups * 2 * notes + 3])
+    expect(rows.every(({ sig }) => sig !== null)).toBe(true)
+  })
+
+  it("U1 P28: whatever disk and signer refuse in between, what is owed goes out once and in its order, and nothing else", async () => {
+    const step = fc.constantFrom("owe", "owe", "owe", "disk", "signer", "quiet")
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+        let [diskRefuses, signerRefuses] = [0, 0]
+        const { signer } = countingSigner()
+        const held = open({
+          disk: {
+            inTransaction: () => {
+              if (diskRefuses > 0 && diskRefuses--) throw diskError("SQLITE_FULL")
+            },
+          },
+          signer: {
+            pubkey,
+            sign: async (events) => {
+              if (signerRefuses > 0 && signerRefuses--) throw new Error("locked")
+              return signer.sign(events)
+            },
+          },
+        })
+        const relay = outletTo("wss://a")
+        held.publisher.attach("timmy", relay.outlet)
+        const told: Promise<unknown>[] = []
+        for (const does of steps) {
+          if (does === "owe") told.push(held.owe("a", "b").catch(() => undefined))
+          else if (does === "disk") diskRefuses = 2
+          else if (does === "signer") signerRefuses = 1
+          else await held.quiet()
+        }
+        await Promise.all(told)
+        for (let n = 0; n < 10; n++) {
+          held.clock.advance(1_000)
+          await held.quiet()
+        }
+        const owed = ["a", "b"].map((name) => held.store.outbox.of(`counter/${name}`))
+        const wanted = owed.map((rows) => rows.map(({ event_id }) => event_id))
+        const taken = [...new Set(relay.taken.map(({ id }) => id))]
+        expect(wanted.map((ids) => taken.filter((id) => ids.includes(id)))).toEqual(wanted)
+        expect(taken).toHaveLength(wanted.flat().length)
+        expect(new Set(relay.sent.map((event) => JSON.stringify(event))).size).toBe(taken.length)
+        expect(owed.flat().every(({ state }) => state === "done")).toBe(true)
+      }),
+      { numRuns: 30 },
+    )
+  }, 60_000)
 
   it("U7: an event that bears another key is a dead letter that says so, and the others go out", async () => {
     const held = open()

@@ -39,33 +39,75 @@ describe("roster readers", () => {
     expect(names.map((name) => readers.reads(url, name))).toEqual([true, false, false])
   })
 
-  it("RR1 RR2: whatever comes in whatever order, some connected wizard reads, or everybody was told that it is over", () => {
+  it("RR3: the first that reads it whole is the one, and the others let go; who was refused keeps its turn", () => {
+    const readers = openRosterReaders()
+    for (const name of names) readers.reads(url, name)
+    readers.over(url, "timmy", false)
+    readers.over(url, "claude", true)
+    expect(names.map((name) => readers.reads(url, name))).toEqual([true, true, false])
+  })
+
+  it("RR4: whoever is the one next and was refused already keeps nobody waiting", () => {
+    const readers = openRosterReaders()
+    for (const name of names) readers.reads(url, name)
+    for (const name of ["timmy", "claude"]) readers.over(url, name, false)
+    readers.lost(url, "timmy")
+    expect(readers.reads(url, "claude")).toBe(true)
+    expect(readers.isOver(url)).toBe(true)
+  })
+
+  it("RR1 RR2 RR3 RR4: whatever comes in whatever order, nobody waits for what will not come, and somebody hears of versions", () => {
     const step = fc.record({
       name: fc.constantFrom(...names),
-      does: fc.constantFrom("connect", "lose", "whole", "refused"),
+      does: fc.constantFrom("connect", "lose", "whole", "refuse"),
     })
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const readers = openRosterReaders()
-        const connected = new Set<string>()
-        const reading = new Set<string>()
-        /** As each connection does when it is told: it asks again what it is to read. */
-        const ask = (): void => {
-          for (const name of connected) if (readers.reads(url, name)) reading.add(name)
+        /** What each connection does with the roster, and whether it asks for commands. */
+        const held = new Map<string, { roster: "none" | "asked" | "live" | "refused"; commands: boolean }>()
+        /** As a connection does when its list may have changed: what it has it does not ask for again. */
+        const list = (name: string): void => {
+          const connection = held.get(name)
+          if (connection === undefined) return
+          if (!readers.reads(url, name)) connection.roster = "none"
+          else if (connection.roster === "none") connection.roster = "asked"
+          connection.commands = readers.isOver(url)
         }
-        readers.watch(ask)
+        readers.watch(() => names.forEach(list))
         for (const { name, does } of steps) {
-          if (does === "connect") {
-            connected.add(name)
-            ask()
-          } else if (does === "lose") {
-            connected.delete(name)
-            reading.delete(name)
+          const connection = held.get(name)
+          if (does === "connect" && connection === undefined) {
+            held.set(name, { roster: "none", commands: false })
+            list(name)
+          }
+          if (connection === undefined || connection.roster === "none") {
+            if (does === "lose" && held.delete(name)) readers.lost(url, name)
+            continue
+          }
+          if (does === "lose") {
+            held.delete(name)
             readers.lost(url, name)
-          } else if (reading.has(name)) readers.over(url, name, does === "whole")
-          expect(connected.size === 0 || [...connected].some((each) => reading.has(each))).toBe(true)
+          } else if (does === "whole" && connection.roster !== "live") {
+            connection.roster = "live"
+            readers.over(url, name, true)
+            list(name)
+          } else if (does === "refuse" && connection.roster !== "refused") {
+            connection.roster = "refused"
+            readers.over(url, name, false)
+          }
+          const all = [...held.values()]
+          const count = (roster: string): number => all.filter((each) => each.roster === roster).length
+          // RR2: all wait, or none does; and where they wait somebody is asking.
+          expect(new Set(all.map(({ commands }) => commands)).size).toBeLessThan(2)
+          expect(all.every(({ commands }) => commands) || count("asked") > 0).toBe(true)
+          // Versions come, or are asked for, unless the relay refuses all.
+          expect(count("asked") + count("live") > 0 || count("refused") === all.length).toBe(true)
+          // RR1: where nobody was refused one reads for all.
+          expect(count("refused") > 0 || count("asked") + count("live") === Math.min(1, all.length)).toBe(true)
         }
       }),
+      { numRuns: 2000 },
     )
   })
 })
