@@ -3,7 +3,7 @@
  * thousand wizards that each read it would move it a thousand times.
  *
  * RR1 At each relay one wizard reads; where its connection is lost, the next that asks does.
- * RR2 No wizard asks a relay for commands before the roster there is read, refused, or overdue.
+ * RR2 No wizard begins to ask a relay for commands before the roster there is read, refused, or overdue.
  * RR3 Where the one cannot read it whole (a relay may bar its key, now or later), each reads for itself, until one has.
  * RR4 A connection tells the end of a reading once, so it is kept for as long as that reading: whoever becomes the one
  *     may have read before, and would never tell it again. Who was refused keeps its turn, or it would ask anew at once.

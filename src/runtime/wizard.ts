@@ -291,17 +291,22 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       take: (batch) => take(url, batch),
       read: (subscription, whole) => void read(connection, url, subscription, whole),
       changed: (report) => {
-        if (!isConnected(report.state)) readers.lost(url, name)
+        if (!isConnected(report.state)) lost(url)
         // From `live` it only reads something more: nothing that the relay refused is worth another try (U6).
         if (report.state === "catching-up" && before !== "live") greet(connection, url)
         before = report.state
       },
     })
     // One that failed reports no state any more.
-    connection.actor.subscribe({ error: () => readers.lost(url, name) })
+    connection.actor.subscribe({ error: () => lost(url) })
     connections.set(url, connection)
     publisher.attach(name, { relay: url, publish: connection.publish })
     return connection
+  }
+
+  const lost = (url: string): void => {
+    asked.delete(url)
+    readers.lost(url, name)
   }
 
   /** Offers a relay what it lacks of us; it was just reached, or may take now what it refused. */
@@ -392,8 +397,12 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   }
   readDeep()
 
-  const subscriptionsFor = (url: string): readonly Subscription[] =>
-    subscriptionsOf({
+  /** Relays that were asked for commands on the connection that there is: another's loss does not end that. */
+  const asked = new Set<string>()
+  const subscriptionsFor = (url: string): readonly Subscription[] => {
+    if (!open) asked.delete(url)
+    else if (readers.isOver(url)) asked.add(url)
+    return subscriptionsOf({
       url,
       pubkey,
       store,
@@ -401,9 +410,10 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       limits,
       rosters,
       readsRoster: readers.reads(url, name),
-      asksCommands: open && readers.isOver(url),
+      asksCommands: asked.has(url),
       isDeep: () => isDeep(url),
     })
+  }
 
   const watches = [
     readers.watch((url) => {

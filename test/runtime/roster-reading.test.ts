@@ -77,6 +77,20 @@ describe("the roster's reading", () => {
     await eachHears(relay, runtime)
   })
 
+  it("RR2: what others asked for on connections of their own goes on when the one's is lost", async () => {
+    const { relay } = await start({})
+    await until(everybodyListens(relay))
+    const [one] = at(relay, "roster")
+    const commandsOf = (client: Client): readonly string[] =>
+      client.asked.map(({ id }) => id).filter((id) => id.startsWith("commands/"))
+    const others = relay.clients.filter((client) => client !== one && subscribed("commands")(client))
+    const before = others.map(commandsOf)
+    one?.cut()
+    await until(() => at(relay, "roster").length === 1 && at(relay, "roster")[0] !== one && everybodyListens(relay)())
+    expect(others.map(commandsOf)).toEqual(before)
+    expect(others.every(subscribed("commands"))).toBe(true)
+  })
+
   it("RR3 RR4: the one is refused and the others read for themselves; when it is lost they hear commands still", async () => {
     let refused: Client | undefined
     const { relay, runtime } = await start({
