@@ -114,7 +114,7 @@ export const openRosterKeeper = (options: {
     offer: (event) => inTurn(() => take(event)),
     operatorSinceMs: (pubkey) => since.get(pubkey) ?? 0,
     versions: () =>
-      chain.held.map(({ id }) => ({ id, event: () => JSON.parse(store.roster.event(id) ?? "{}") as NostrEvent })),
+      chain.held.map(({ id }) => ({ id, event: () => JSON.parse(store.roster.event(id) as string) as NostrEvent })),
     given: (url) => given.get(url) ?? (given.set(url, new Set()).get(url) as Set<string>),
     amend: (changes) =>
       inTurn(async () => {

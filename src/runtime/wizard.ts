@@ -344,7 +344,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     whole: boolean,
   ): Promise<void> => {
     if (subscription === "roster") {
-      void giveRosters(connection, url)
+      giveRosters(connection, url)
       readers.over(url, name, whole)
       // Another one may have read it meanwhile.
       if (whole) connection.relist()
@@ -365,7 +365,11 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   }
 
   /** K2 of the roster keeper: a relay that lacks a version gets it. */
-  const giveRosters = async (connection: RelayConnection, url: string): Promise<void> => {
+  const giveRosters = (connection: RelayConnection, url: string): void =>
+    void offerRosters(connection, url).catch((error: unknown) =>
+      warn(`${name}: no roster for ${url}: ${(error as Error).message}`),
+    )
+  const offerRosters = async (connection: RelayConnection, url: string): Promise<void> => {
     const given = rosters.given(url)
     for (const { id, event } of rosters.versions()) {
       if (given.has(id)) continue
@@ -426,7 +430,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
         connection.resubscribe()
         if (!isConnected(connection.status().state)) continue
         greet(connection, url)
-        void giveRosters(connection, url)
+        giveRosters(connection, url)
       }
       void withdraw({ engine, store, rosters, clock, limits, warn }, name)
     }),

@@ -168,7 +168,7 @@ export const brokenBy = (file: string, what: string, error: unknown): DatabaseBr
   return new DatabaseBroken({ file, reason: `${advice[code] ?? what} (${message})` })
 }
 
-/** Pages of the log that the checkpoint thread has not copied. More: the next commit copies them. */
+/** Pages of the whole log. More: each commit copies what the checkpoint thread has not, and the log begins anew. */
 const logPagesMax = 8192
 
 const full = "the disk is full: make room and start again"
