@@ -3,6 +3,7 @@
  *
  * S1 An event whose id is not its hash is false at once; no thread hears of it.
  * S2 A signer signs only its own events, and only ids travel to be signed; a secret goes to each thread once.
+ * S3 One or two signatures by the fast library are done at once where no thread is at work: to wake one takes longer.
  */
 import { availableParallelism } from "node:os"
 import { Context, Effect, Layer, Redacted } from "effect"
@@ -11,7 +12,7 @@ import { backendNames } from "./backends.ts"
 import type { SchnorrBackend } from "./backends/backend.ts"
 import { type BackendUnusable, chooseBackend } from "./choose-backend.ts"
 import { answerBatch, answeredSignature, answeredYes, Op, packBatch, type SignatureTask } from "./signature-batch.ts"
-import { type SignatureWorkers, startWorkers } from "./signature-workers.ts"
+import { type SignatureThreads, type SignatureWorkers, startWorkers } from "./signature-workers.ts"
 import { type Signer, SignerRefused } from "./signer.ts"
 import type { SignatureBackend, VerifierShape } from "./verifier.ts"
 
@@ -48,7 +49,8 @@ export interface SignatureOptions {
 export const openSignatures = async (options: SignatureOptions = {}): Promise<Signatures> => {
   const { backend: wanted = "auto", workers: count = Math.max(1, availableParallelism() - 1) } = options
   const { backend, skipped } = await chooseBackend(wanted === "auto" ? backendNames : [wanted])
-  const workers = count === 0 ? ownThread(backend) : startWorkers(backend.name, count)
+  const own = ownThread(backend)
+  const workers = count === 0 ? own : withOwn(own, startWorkers(backend.name, count), fewTasks[backend.name])
   return {
     backend: backend.name,
     skipped,
@@ -87,6 +89,21 @@ const signer = (workers: SignatureWorkers, pubkey: string): Signer => ({
       if (sig === undefined) throw new SignerRefused({ pubkey, reason: "its key is not known any more" })
       return { ...event, sig }
     })
+  },
+})
+
+/** S3: tasks that are not worth a thread, about 60 µs each by libsecp256k1, ten times as much by the others. */
+const fewTasks: Readonly<Record<SignatureBackend, number>> = { libsecp256k1: 2, "nostr-wasm": 0, "nostr-tools": 0 }
+
+/** Exported for its test. */
+export const withOwn = (own: SignatureWorkers, threads: SignatureThreads, few: number): SignatureWorkers => ({
+  submit: (tasks) => (tasks.length <= few && threads.isIdle() ? own : threads).submit(tasks),
+  admit: (pubkey, secret) => {
+    own.admit(pubkey, secret)
+    threads.admit(pubkey, secret)
+  },
+  close: async () => {
+    await Promise.all([own.close(), threads.close()])
   },
 })
 

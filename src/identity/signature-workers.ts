@@ -37,6 +37,11 @@ export interface SignatureWorkers {
   readonly close: () => Promise<void>
 }
 
+export interface SignatureThreads extends SignatureWorkers {
+  /** They are open, and nothing waits for them or is with them. */
+  readonly isIdle: () => boolean
+}
+
 /** Tasks in one message: large enough to pay for it, small enough to share out. */
 const batchTasksMax = 256
 /** The second lies ready, so that a thread does not idle while our own is busy. */
@@ -64,7 +69,7 @@ interface Hand {
 }
 
 /** `program` is the thread's file; another than the default is for tests. */
-export const startWorkers = (backend: SignatureBackend, count: number, program = workerProgram): SignatureWorkers => {
+export const startWorkers = (backend: SignatureBackend, count: number, program = workerProgram): SignatureThreads => {
   const hands: Hand[] = []
   const secrets = new Map<string, Uint8Array>()
   let waiting: Pending[] = []
@@ -121,6 +126,7 @@ export const startWorkers = (backend: SignatureBackend, count: number, program =
   while (hands.length < count) hire()
 
   return {
+    isIdle: () => !closed && waiting.length === 0 && hands.every(({ batches }) => batches.length === 0),
     submit: (tasks) =>
       new Promise((resolve, reject) => {
         if (closed) return reject(new SignaturesLost({ reason: "closed" }))

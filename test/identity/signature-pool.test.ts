@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { Effect, Redacted } from "effect"
 import { verifyEvent } from "nostr-tools/pure"
 import { afterEach, describe, expect, it, onTestFinished } from "vitest"
-import { openSignatures, type Signatures } from "../../src/identity/signature-pool.ts"
+import { openSignatures, withOwn, type Signatures } from "../../src/identity/signature-pool.ts"
 import { Op, type SignatureTask } from "../../src/identity/signature-batch.ts"
 import { SignaturesLost, startWorkers } from "../../src/identity/signature-workers.ts"
 import { Verifier } from "../../src/identity/verifier.ts"
@@ -169,5 +169,30 @@ describe("a process with idle threads", () => {
       unknown[],
     ]
     expect([verified, code]).toEqual([[true], 0])
+  })
+})
+
+describe("few signatures", () => {
+  it("S3: one or two are done at once where no thread is at work, everything else by the threads", async () => {
+    const doneBy: string[] = []
+    const by = (name: string) => ({
+      submit: async (tasks: readonly unknown[]) => {
+        doneBy.push(name)
+        return tasks.map(() => undefined)
+      },
+      admit: (pubkey: string) => void doneBy.push(`${name} knows ${pubkey}`),
+      close: async () => {},
+    })
+    let idle = true
+    const pool = withOwn(by("own"), { ...by("threads"), isIdle: () => idle }, 2)
+    const tasks = (count: number) =>
+      Array.from({ length: count }, () => ({ op: 1, id: "", pubkey: "", sig: "" }) as const)
+    await pool.submit(tasks(1))
+    await pool.submit(tasks(2))
+    await pool.submit(tasks(3))
+    idle = false
+    await pool.submit(tasks(1))
+    pool.admit("k", new Uint8Array(32))
+    expect(doneBy).toEqual(["own", "own", "threads", "threads", "own knows k", "threads knows k"])
   })
 })
