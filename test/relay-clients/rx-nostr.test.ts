@@ -155,11 +155,15 @@ describe("rx-nostr", () => {
       content: "for your eyes only",
     })
 
-    const live = inbox<NostrEvent>()
-    const ears = createRxForwardReq("ears")
-    eve.rx.use(ears).subscribe(({ event }) => live.put(event))
-    ears.emit({ "#p": [bob.pubkey] })
-    await live.until(({ id }) => id === note.id)
+    const listen = ({ rx }: Client): Inbox<NostrEvent> => {
+      const heard = inbox<NostrEvent>()
+      const request = createRxForwardReq()
+      rx.use(request).subscribe(({ event }) => heard.put(event))
+      request.emit({ "#p": [bob.pubkey] })
+      return heard
+    }
+    const [his, hers] = [listen(bob), listen(eve)]
+    for (const heard of [his, hers]) await heard.until(({ id }) => id === note.id)
     expect(await fetch(eve, { kinds: [4], "#p": [bob.pubkey] })).toEqual([])
     expect(await fetch(eve, { kinds: [1059], "#p": [bob.pubkey] })).toEqual([])
     const refusal = /^restricted: none of your keys is a party/
@@ -167,8 +171,9 @@ describe("rx-nostr", () => {
     const secret = nip59.wrapEvent(rumor, alice.key, bob.pubkey)
     const after = await sign(alice.key, 1, "after", [["p", bob.pubkey]])
     for (const event of [secret, after]) expect(await publish(alice, event)).toEqual(taken)
-    await live.until(({ id }) => id === after.id)
-    expect(live.items).toEqual([note, after])
+    for (const heard of [his, hers]) await heard.until(({ id }) => id === after.id)
+    expect(his.items.map(({ id }) => id)).toContain(secret.id)
+    expect(hers.items).toEqual([note, after])
   })
 
   it("authenticates where the relay asks it to before a protected event (NIP-70)", async () => {
