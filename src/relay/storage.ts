@@ -9,7 +9,8 @@
  */
 import { tagValue, type NostrEvent } from "../protocol/event.ts"
 import { keepingOf, Kind } from "../protocol/kinds.ts"
-import { openDatabase } from "../store/sqlite.ts"
+import { type Lock, takeDatabase } from "../store/lock.ts"
+import { type Database, openDatabase } from "../store/sqlite.ts"
 import { type Answer, openAnswer } from "./answer.ts"
 import { deletionsIn } from "./deletions.ts"
 import { type Filter, indexedTags } from "./filter.ts"
@@ -52,8 +53,10 @@ export interface StorageOptions {
   readonly durability?: "full" | "normal"
 }
 
+/** Throws DatabaseHeld where another relay serves that file, DatabaseTooNew, DatabaseBroken. */
 export const openStorage = ({ file, rowsMax, durability = "full" }: StorageOptions): Storage => {
-  const database = openDatabase({ file, migrations, durability })
+  const lock = file === ":memory:" ? undefined : takeDatabase(file)
+  const database = opened(() => openDatabase({ file, migrations, durability }), lock)
   const { statement } = database
   for (const pragma of pragmas) database.exec(pragma)
   const deletions = deletionsIn(database)
@@ -114,7 +117,19 @@ export const openStorage = ({ file, rowsMax, durability = "full" }: StorageOptio
     lists: listsIn(database),
     count: () => (statement("SELECT count(*) AS n FROM events").get() as { n: number }).n,
     sync: database.sync,
-    close: database.close,
+    close: () => {
+      database.close()
+      lock?.release()
+    },
+  }
+}
+
+const opened = (open: () => Database, lock: Lock | undefined): Database => {
+  try {
+    return open()
+  } catch (error) {
+    lock?.release()
+    throw error
   }
 }
 

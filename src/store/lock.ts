@@ -1,5 +1,5 @@
 /**
- * One process for each home. The lock is an open `BEGIN EXCLUSIVE` on a file of its own: the system lets it go the moment
+ * One process for each home, and for each database that is served. The lock is an open `BEGIN EXCLUSIVE` on a file of its own: the system lets it go the moment
  * the holder dies, however it dies, and no stale file has to be judged.
  *
  * L1 At most one process holds a home, and no two holders within a process.
@@ -31,13 +31,31 @@ export class HomeHeld extends Schema.TaggedError<HomeHeld>()("HomeHeld", {
   }
 }
 
-export interface HomeLock {
+export interface Lock {
   /** Gives the home free; a second call does nothing. */
   readonly release: () => void
 }
 
+/** Another process, or another relay in this one, has this database open. */
+export class DatabaseHeld extends Schema.TaggedError<DatabaseHeld>()("DatabaseHeld", { file: Schema.String }) {
+  override get message(): string {
+    return `${this.file} is in use by another process, and two that serve one database would not hear of each other's events: stop it, or name another file`
+  }
+}
+
+/** Takes a database that one process alone may serve, by a file beside it. Throws DatabaseHeld, or DatabaseBroken. */
+export const takeDatabase = (file: string): Lock => {
+  const handle = openExclusive(`${file}-lock`, () => new DatabaseHeld({ file }))
+  handles.add(handle)
+  return {
+    release: () => {
+      if (handles.has(handle)) free(handle)
+    },
+  }
+}
+
 /** Takes the home, making its folder if need be, without waiting. Throws HomeHeld, or DatabaseBroken. */
-export const takeLock = (home: string, clock: ClockShape): HomeLock => {
+export const takeLock = (home: string, clock: ClockShape): Lock => {
   const file = join(home, "lock.db")
   const handle = lockFile(home, file)
   handles.add(handle)
@@ -72,15 +90,23 @@ export const readHolder = (home: string): Holder | undefined => {
 const handles = new Set<SQLite.Database>()
 
 const lockFile = (home: string, file: string): SQLite.Database => {
-  let handle: SQLite.Database | undefined
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw brokenBy(file, "cannot be locked", error)
+  }
+  return openExclusive(file, () => new HomeHeld({ home, ...readHolder(home) }))
+}
+
+const openExclusive = (file: string, held: () => Error): SQLite.Database => {
+  let handle: SQLite.Database | undefined
+  try {
     handle = new SQLite(file, { timeout: 0 })
     handle.exec("BEGIN EXCLUSIVE")
     return handle
   } catch (error) {
     handle?.close()
-    if ((error as { readonly code?: string }).code === "SQLITE_BUSY") throw new HomeHeld({ home, ...readHolder(home) })
+    if ((error as { readonly code?: string }).code === "SQLITE_BUSY") throw held()
     throw brokenBy(file, "cannot be locked", error)
   }
 }

@@ -26,8 +26,7 @@ const serve = (...args: readonly string[]): CliProcess => {
     "relay",
     "serve",
     ...(args.includes("--port") ? [] : ["--port", "0"]),
-    "--db",
-    join(folder, `${serial++}.db`),
+    ...(args.includes("--db") ? [] : ["--db", join(folder, `${serial++}.db`)]),
     ...args,
   ])
   held.push(started)
@@ -76,6 +75,17 @@ it.each([
   const relay = serve(...args)
   expect(await relay.exited).toMatchObject({ code })
   expect(relay.stderr() + relay.stdout()).toMatch(said)
+})
+
+it("a second relay on one database is refused, as neither would hear of the other's events", async () => {
+  const db = join(folder, "shared.db")
+  const first = serve("--port", "0", "--db", db)
+  await first.line(/^relay ws:/)
+  const second = serve("--port", "0", "--db", db)
+  expect(await second.exited).toMatchObject({ code: 1 })
+  expect(second.stderr()).toMatch(/shared\.db is in use by another process.*stop it, or name another file/)
+  await first.kill("SIGKILL")
+  await serve("--port", "0", "--db", db).line(/^relay ws:/)
 })
 
 it.each([

@@ -5,14 +5,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { virtualClock } from "../../src/services/clock.ts"
-import { HomeHeld, type HomeLock, readHolder, takeLock } from "../../src/store/lock.ts"
+import { HomeHeld, type Lock, readHolder, takeLock } from "../../src/store/lock.ts"
 import { DatabaseBroken } from "../../src/store/sqlite.ts"
 
 const clock = virtualClock(1_800_000_000_000)
 let folder: string
 let home: string
 const children: ChildProcess[] = []
-const locks: HomeLock[] = []
+const locks: Lock[] = []
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "lock-"))
@@ -24,7 +24,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true })
 })
 
-const take = (): HomeLock => {
+const take = (): Lock => {
   const lock = takeLock(home, clock)
   locks.push(lock)
   return lock
