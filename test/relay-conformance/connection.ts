@@ -61,10 +61,14 @@ export interface Connection {
 }
 
 /** One answer. */
-const answerMs = 3_000
+const answerMs = 5_000
 
 export const connectTo = async (url: string, authUrl: string): Promise<Connection> => {
-  const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: 64 * 1024 * 1024, handshakeTimeout: 4_000 })
+  const socket = new WebSocket(url, {
+    perMessageDeflate: false,
+    maxPayload: 64 * 1024 * 1024,
+    handshakeTimeout: answerMs,
+  })
   const received: Message[] = []
   const looking = new Set<() => void>()
   let ended = ""
@@ -134,7 +138,7 @@ export const connectTo = async (url: string, authUrl: string): Promise<Connectio
       `EOSE or CLOSED for ${show(filters)}`,
       (m) => (m[0] === "EOSE" || m[0] === "CLOSED") && m[1] === id,
       from,
-      answerMs * 2,
+      answerMs,
     )
     const events = received
       .slice(from, received.indexOf(end))

@@ -1,30 +1,32 @@
 /** From stored to live: who gets an event, and that nothing falls between the two (P19). */
 import type { NostrEvent } from "../../../src/protocol/event.ts"
 import { type Check, demand, required, optional, show } from "../check.ts"
+import type { Connection } from "../connection.ts"
 import { person } from "../person.ts"
 import { type Relay, settled } from "../relay.ts"
 
-/** A publisher never rests while subscribers join; what each saw of each event. */
+/** A publisher never rests while subscribers join; how often each subscriber saw each event. */
 const hammer = async (relay: Relay): Promise<readonly (readonly number[])[]> => {
   const alice = person()
   const events = Array.from({ length: 150 }, () => alice.event())
   const publisher = await relay.connect()
-  const counts: Promise<readonly number[]>[] = []
+  const joining: Promise<Connection>[] = []
   for (const [n, event] of events.entries()) {
-    if (n % 15 === 7) counts.push(watch(relay, alice.pubkey, events))
+    if (n % 15 === 7) joining.push(join(relay, alice.pubkey))
     await publisher.store(event)
   }
-  return Promise.all(counts)
+  const observers = await Promise.all(joining)
+  for (const observer of observers) await settled(observer, publisher)
+  return observers.map((observer) => {
+    const came = observer.eventsOf("s")
+    return events.map(({ id }) => came.filter((event) => event.id === id).length)
+  })
 }
 
-const watch = async (relay: Relay, author: string, events: readonly NostrEvent[]): Promise<readonly number[]> => {
+const join = async (relay: Relay, author: string): Promise<Connection> => {
   const client = await relay.connect()
   await client.open("s", { authors: [author], limit: 500 })
-  const last = events.at(-1)?.id
-  await client.seen((m) => m[0] === "EVENT" && m[1] === "s" && (m[2] as NostrEvent).id === last, 0, 8_000)
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  const came = client.eventsOf("s")
-  return events.map(({ id }) => came.filter((event) => event.id === id).length)
+  return client
 }
 
 export const live: readonly Check[] = [
