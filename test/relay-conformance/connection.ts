@@ -48,6 +48,8 @@ export interface Connection {
   readonly open: (id: string, ...filters: readonly unknown[]) => Promise<Answer>
   /** REQ, and CLOSE after EOSE. */
   readonly ask: (...filters: readonly unknown[]) => Promise<Answer>
+  /** The same for a filter that may be refused: NOTICE counts as CLOSED. */
+  readonly askOdd: (...filters: readonly unknown[]) => Promise<Answer>
   /** The same where an answer is due: fails on CLOSED. */
   readonly query: (...filters: readonly unknown[]) => Promise<readonly NostrEvent[]>
   readonly eventsOf: (id: string) => readonly NostrEvent[]
@@ -61,7 +63,7 @@ export interface Connection {
 }
 
 /** One answer. */
-const answerMs = 5_000
+const answerMs = 4_000
 
 export const connectTo = async (url: string, authUrl: string): Promise<Connection> => {
   const socket = new WebSocket(url, {
@@ -131,21 +133,22 @@ export const connectTo = async (url: string, authUrl: string): Promise<Connectio
     return okFor(id, from, "an EVENT")
   }
   let subscriptions = 0
-  const open: Connection["open"] = async (id, ...filters) => {
+  const request = async (id: string, filters: readonly unknown[], isNoticeEnough: boolean): Promise<Answer> => {
     const from = received.length
     send("REQ", id, ...filters)
     const end = await until(
       `EOSE or CLOSED for ${show(filters)}`,
-      (m) => (m[0] === "EOSE" || m[0] === "CLOSED") && m[1] === id,
+      (m) => ((m[0] === "EOSE" || m[0] === "CLOSED") && m[1] === id) || (isNoticeEnough && m[0] === "NOTICE"),
       from,
-      answerMs,
     )
     const events = received
       .slice(from, received.indexOf(end))
       .filter((m) => m[0] === "EVENT" && m[1] === id)
       .map((m) => m[2] as NostrEvent)
-    return end[0] === "EOSE" ? { events, eose: end } : { events, closed: String(end[2]) }
+    if (end[0] === "EOSE") return { events, eose: end }
+    return { events, closed: String(end[0] === "NOTICE" ? end[1] : end[2]) }
   }
+  const open: Connection["open"] = (id, ...filters) => request(id, filters, false)
   const ask: Connection["ask"] = async (...filters) => {
     const id = `ask-${++subscriptions}`
     const answer = await open(id, ...filters)
@@ -201,6 +204,7 @@ export const connectTo = async (url: string, authUrl: string): Promise<Connectio
     },
     open,
     ask,
+    askOdd: (...filters) => request(`ask-${++subscriptions}`, filters, true),
     query: async (...filters) => {
       const { events, closed } = await ask(...filters)
       demand(closed === undefined, `events and EOSE for ${show(filters)}`, `CLOSED ${show(closed)}`)

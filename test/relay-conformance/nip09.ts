@@ -3,6 +3,7 @@ import type { EventTemplate, NostrEvent } from "../../src/protocol/event.ts"
 import { demand, type NipChecks, optional, required, show, skip } from "./check.ts"
 import type { Connection } from "./connection.ts"
 import { hex32, now, person, type Person } from "./person.ts"
+import type { Relay } from "./relay.ts"
 
 export const nip09: NipChecks = {
   nip: 9,
@@ -214,7 +215,7 @@ export const nip09: NipChecks = {
     optional("a gift wrap is deleted by its recipient", async (relay) => {
       const recipient = person()
       const [client, publisher] = [await relay.connect(), await relay.connect()]
-      if (relay.claims(42)) await client.authenticate(recipient)
+      if (isGated(relay)) await client.authenticate(recipient)
       const wrap = person().event({ kind: 1059, tags: [["p", recipient.pubkey]] })
       await publisher.store(wrap)
       await there(client, wrap, { kinds: [1059], "#p": [recipient.pubkey] })
@@ -224,7 +225,7 @@ export const nip09: NipChecks = {
     required("a gift wrap is not deleted by a stranger", async (relay) => {
       const recipient = person()
       const [client, publisher] = [await relay.connect(), await relay.connect()]
-      if (relay.claims(42)) await client.authenticate(recipient)
+      if (isGated(relay)) await client.authenticate(recipient)
       const wrap = person().event({ kind: 1059, tags: [["p", recipient.pubkey]] })
       await publisher.store(wrap)
       await publisher.publish(deletionOf(person(), ["e", wrap.id], ["k", "1059"]))
@@ -246,6 +247,9 @@ const deletionOf = (who: Person, ...parts: readonly (readonly string[] | number)
   const tags = parts.filter((part) => typeof part !== "number")
   return who.event({ kind: 5, tags, created_at: now() + offset, content: "" } satisfies EventTemplate)
 }
+
+/** Where wraps are served to their recipients only. */
+const isGated = (relay: Relay): boolean => relay.claims(42) && (relay.claims(17) || relay.claims(59))
 
 const article = (who: Person, d: string, offset: number): NostrEvent =>
   who.event({ kind: 30_023, tags: [["d", d]], created_at: now() + offset })

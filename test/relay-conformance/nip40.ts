@@ -93,7 +93,7 @@ export const nip40: NipChecks = {
       const alice = person()
       const client = await relay.connect()
       await client.open("s", { authors: [alice.pubkey] })
-      await client.store(alice.event({ kind: 20_001, tags: [["expiration", String(now() + 60)]] }))
+      client.send("EVENT", alice.event({ kind: 20_001, tags: [["expiration", String(now() + 60)]] }))
       await client.until("the event", (m) => m[0] === "EVENT" && m[1] === "s")
     }),
   ],

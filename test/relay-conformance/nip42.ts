@@ -2,7 +2,7 @@
 import type { NostrEvent } from "../../src/protocol/event.ts"
 import { type Check, demand, type NipChecks, optional, required, show, skip } from "./check.ts"
 import type { AuthParts, Connection } from "./connection.ts"
-import { hex32, now, person } from "./person.ts"
+import { hex32, now, person, type Person } from "./person.ts"
 import { type Relay, settled } from "./relay.ts"
 
 export const nip42: NipChecks = {
@@ -122,22 +122,23 @@ const no = async (client: Connection, event: NostrEvent): Promise<void> => {
   demand(ok === false, "OK false", show(frame))
 }
 
-/** What only an authenticated author may do: publish a protected event (NIP-70). Else: read a wrap of theirs. */
-const canProve = async (relay: Relay, client: Connection, who: ReturnType<typeof person>): Promise<boolean> => {
-  if (relay.claims(70)) {
-    const { ok } = await client.publish(who.event({ tags: [["-"]] }))
-    return ok === true
+/** What only an authenticated key may do: publish a protected event of its own (NIP-70), or read its private events. */
+const canProve = async (relay: Relay, client: Connection, who: Person): Promise<boolean> => {
+  if (relay.claims(70)) return (await client.publish(who.event({ tags: [["-"]] }))).ok === true
+  for (const kind of [1059, 4]) {
+    const event = person().event({ kind, tags: [["p", who.pubkey]] })
+    const filter = { kinds: [kind], "#p": [who.pubkey] }
+    const stranger = await relay.connect()
+    await stranger.publish(event)
+    // Anybody may read it: it proves nothing.
+    if ((await stranger.ask(filter)).events.length > 0) continue
+    return (await client.ask(filter)).events.length > 0
   }
-  if (!relay.claims(17) && !relay.claims(59))
-    skip("the relay claims neither NIP-70 nor NIP-17, so nothing depends on AUTH")
-  const wrap = person().event({ kind: 1059, tags: [["p", who.pubkey]] })
-  await (await relay.connect()).store(wrap)
-  const { events } = await client.ask({ kinds: [1059], "#p": [who.pubkey] })
-  return events.length === 1
+  return skip("nothing here depends on AUTH: no protected events, no private kinds")
 }
 
-const authenticated = async (relay: Relay, client: Connection, who: ReturnType<typeof person>): Promise<void> =>
+const authenticated = async (relay: Relay, client: Connection, who: Person): Promise<void> =>
   demand(await canProve(relay, client, who), "the rights of an authenticated key", "none")
 
-const notAuthenticated = async (relay: Relay, client: Connection, who: ReturnType<typeof person>): Promise<void> =>
+const notAuthenticated = async (relay: Relay, client: Connection, who: Person): Promise<void> =>
   demand(!(await canProve(relay, client, who)), "no rights", "those of an authenticated key")

@@ -81,7 +81,7 @@ export const settled = async (observer: Connection, publisher: Connection): Prom
   await observer.open("settled", { authors: [nobody.pubkey] })
   await publisher.store(event)
   const came = await observer.seen((m) => m[0] === "EVENT" && m[1] === "settled")
-  if (came === undefined) throw new Failed("expected a live event after the others; came none in 5 s")
+  if (came === undefined) throw new Failed("expected a live event after the others; came none in 4 s")
   await new Promise((resolve) => setTimeout(resolve, 60))
   observer.send("CLOSE", "settled")
 }

@@ -82,7 +82,7 @@ export const runSuite = async (facts: Facts, selection: Selection = {}): Promise
 }
 
 /** Checks at a time: what waits in one is work time for another. */
-const lanesMax = 4
+const lanesMax = 6
 const checkMsMax = 20_000
 
 interface Due {

@@ -82,6 +82,7 @@ const refused = async (relay: Relay, event: RawEvent): Promise<void> => {
   client.sendText(`["EVENT",${event.json}]`)
   const answer = await client.seen((m) => m[0] === "OK" || m[0] === "NOTICE", 0, refusalMs)
   demand(!(answer?.[0] === "OK" && answer[2] === true), "a refusal", show(answer))
+  if (!/^[0-9a-f]{64}$/i.test(event.id)) return
   const reader = await relay.connect()
   const { events } = await reader.ask({ ids: [event.id.toLowerCase()] })
   demand(events.length === 0, "that it is not stored", show(events[0]))

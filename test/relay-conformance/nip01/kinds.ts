@@ -16,8 +16,7 @@ const passes = async (relay: Relay, kind: number): Promise<void> => {
   const alice = person()
   const [observer, publisher] = [await relay.connect(), await relay.connect()]
   await observer.open("s", { authors: [alice.pubkey], kinds: [kind] })
-  const event = alice.event({ kind })
-  await publisher.store(event)
+  publisher.send("EVENT", alice.event({ kind }))
   await observer.until("the ephemeral event, live", (m) => m[0] === "EVENT" && m[1] === "s")
 }
 
@@ -25,7 +24,8 @@ const notKept = async (relay: Relay, kind: number): Promise<void> => {
   const alice = person()
   const client = await relay.connect()
   const event = alice.event({ kind })
-  await client.publish(event)
+  client.send("EVENT", event)
+  await settled(client, client)
   for (const filter of [{ ids: [event.id] }, { authors: [alice.pubkey] }, { kinds: [kind], authors: [alice.pubkey] }]) {
     const came = await client.query(filter)
     demand(came.length === 0, `nothing stored of kind ${kind}`, show(came))
@@ -39,6 +39,9 @@ export const kinds: readonly Check[] = [
   ...[20_000, 23_195, 29_999].map((kind) =>
     required(`ephemeral events of kind ${kind} are delivered live`, (relay) => passes(relay, kind)),
   ),
+  required("an ephemeral event is answered by OK like any other", async (relay) => {
+    await (await relay.connect()).publish(person().event({ kind: 20_001 }))
+  }),
   ...[20_000, 25_000, 29_999].map((kind) =>
     required(`ephemeral events of kind ${kind} are not stored`, (relay) => notKept(relay, kind)),
   ),
@@ -46,10 +49,8 @@ export const kinds: readonly Check[] = [
     const alice = person()
     const [observer, publisher] = [await relay.connect(), await relay.connect()]
     await observer.open("s", { kinds: [24_133], "#p": [alice.pubkey] })
-    await publisher.store(
-      person().event({ kind: 24_133, tags: [["p", person().pubkey]] }),
-      person().event({ kind: 24_133, tags: [["p", alice.pubkey]] }),
-    )
+    for (const to of [person(), alice])
+      publisher.send("EVENT", person().event({ kind: 24_133, tags: [["p", to.pubkey]] }))
     await settled(observer, publisher)
     demand(observer.eventsOf("s").length === 1, "the one for this key", String(observer.eventsOf("s").length))
   }),
