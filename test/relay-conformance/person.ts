@@ -1,11 +1,11 @@
 /**
  * Throw-away keys and events that nobody has seen before, so that the suite can run twice against a living relay.
  *
- * Valid events are made by nostr-tools. Events that are wrong on purpose are hashed and signed here byte by byte, so that
- * the one thing that is wrong is the only reason to refuse them.
+ * Events are hashed here, byte by byte, and signed by libsecp256k1 (nostr-wasm). So those that are wrong on purpose have
+ * a right hash and signature, and the one thing that is wrong is the only reason to refuse them.
  */
 import { createHash, randomBytes } from "node:crypto"
-import { finalizeEvent, generateSecretKey, getPublicKey } from "nostr-tools/pure"
+import { generateSecretKey } from "nostr-tools/pure"
 import { loadBackend } from "../../src/identity/backends.ts"
 import type { EventTemplate, NostrEvent } from "../../src/protocol/event.ts"
 
@@ -34,15 +34,19 @@ export interface RawEvent {
   readonly json: string
 }
 
-const schnorr = await loadBackend("nostr-tools")
+const schnorr = await loadBackend("nostr-wasm")
 
 export const person = (secret: Uint8Array = generateSecretKey()): Person => {
-  const pubkey = getPublicKey(secret)
+  const pubkey = hex(schnorr.publicKey(secret))
+  const sign = (author: string, created_at: string, kind: string, tags: string, content: string) => {
+    const id = createHash("sha256").update(`[0,"${author}",${created_at},${kind},${tags},${content}]`).digest()
+    return { id: hex(id), sig: hex(schnorr.sign(id, secret, randomBytes(32))) }
+  }
   return {
     secret,
     pubkey,
     event: ({ kind = 1, created_at = now(), tags = [], content = unique() } = {}) => {
-      const { id, sig } = finalizeEvent({ kind, created_at, tags: tags.map((tag) => [...tag]), content }, secret)
+      const { id, sig } = sign(pubkey, String(created_at), String(kind), JSON.stringify(tags), JSON.stringify(content))
       return { id, pubkey, created_at, kind, tags, content, sig }
     },
     raw: (parts) => {
@@ -54,18 +58,19 @@ export const person = (secret: Uint8Array = generateSecretKey()): Person => {
         content: parts.content ?? JSON.stringify(unique()),
       }
       const { created_at, kind, tags, content } = hashed
-      const id = createHash("sha256").update(`[0,"${author}",${created_at},${kind},${tags},${content}]`).digest()
-      const sig = Buffer.from(schnorr.sign(id, secret, randomBytes(32))).toString("hex")
+      const { id, sig } = sign(author, created_at, kind, tags, content)
       const wire = { ...hashed, ...parts.wire }
       return {
-        id: id.toString("hex"),
+        id,
         json:
-          `{"id":"${id.toString("hex")}","pubkey":"${author}","created_at":${wire.created_at},"kind":${wire.kind},` +
+          `{"id":"${id}","pubkey":"${author}","created_at":${wire.created_at},"kind":${wire.kind},` +
           `"tags":${wire.tags},"content":${wire.content},"sig":"${sig}"}`,
       }
     },
   }
 }
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 export const now = (): number => Math.floor(Date.now() / 1000)
 
