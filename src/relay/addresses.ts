@@ -16,8 +16,10 @@ export const addressesOf = (urls: readonly string[], host: string, port: number)
   const ours = new Set([...urls, ...local].map(normalised))
   const exact = (list: readonly string[]): ReadonlySet<string> =>
     new Set(list.flatMap((url) => [url, url.replace(/^ws/, "http")]).flatMap((url) => [bare(url), `${bare(url)}/`]))
-  const secure = exact(urls.filter((url) => url.startsWith("wss:")))
-  const near = exact([...urls, ...local])
+  const withTls = urls.filter((url) => url.startsWith("wss:"))
+  const secure = exact(withTls)
+  // A proxy's caller looks like one of this machine, so an address without TLS must be this machine's own.
+  const near = exact([...withTls, ...local])
   return {
     isOurs: (url) => ours.has(normalised(url)),
     isCalled: (url, isLocalCaller) => (isLocalCaller ? near : secure).has(url),

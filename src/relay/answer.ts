@@ -8,16 +8,16 @@
  * A1  It holds what was stored when it was begun and is still there: a page goes on where the last one ended.
  * A2  A filter that gets as many as the relay gives, and not as many as were asked for, gets all of the last second: so
  *     that the next page can begin with the second before (NIP-67).
- * A3  What one call looks up is bounded: `prime` some of the sources, `next` one page of one source.
+ * A3  What one call looks at is bounded: some pages, each from a piece of an index. Where that was much, or held no row,
+ *     `next` says "later" and the caller gives others their turn.
  */
-import { type Filter } from "./filter.ts"
+import type { Filter } from "./filter.ts"
+import { type Headed, push, settleTop } from "./heap.ts"
 import { secondOf } from "./migrations.ts"
 import { isBefore, type Row, startOf, type StoredQuery, type Values } from "./query.ts"
 
 export interface Answer {
-  /** Looks up the first rows of some more sources; true when all have theirs. `next` comes after that. */
-  readonly prime: () => boolean
-  readonly next: () => Row | undefined
+  readonly next: () => Row | "later" | undefined
   /** Whether a filter has more than it was given; known when `next` has given undefined. */
   readonly isCut: () => boolean
 }
@@ -29,10 +29,24 @@ export const openAnswer = (
   read: ReadRows,
   rowsMax: number,
 ): Answer => {
-  const lines = filters.map(({ filter, query }) => filterLine(filter, query, read, rowsMax))
-  const waiting = lines.flatMap(({ sources }) => sources)
+  /** Sources that have to look for their next row. */
+  const waiting: Source[] = []
+  const lines = filters.map(({ filter, query }) => filterLine(filter, query, read, rowsMax, waiting))
   let last: Row | undefined
 
+  /** Whether all have their next row, or none. */
+  const look = (): boolean => {
+    if (waiting.length === 0) return true
+    const looking = waiting.splice(0, lookedMax)
+    for (const source of looking) {
+      source.look()
+      if (source.isWaiting()) waiting.push(source)
+      else source.join()
+    }
+    if (waiting.length > 0) return false
+    for (const line of lines) line.settle()
+    return waiting.length === 0 && !looking.some(({ isCostly }) => isCostly)
+  }
   const first = (): FilterLine | undefined => {
     let best: FilterLine | undefined
     for (const line of lines) {
@@ -43,14 +57,9 @@ export const openAnswer = (
   }
 
   return {
-    prime: () => {
-      for (const source of waiting.splice(0, primedMax)) source.fill()
-      if (waiting.length > 0) return false
-      for (const line of lines) line.begin()
-      return true
-    },
     next: () => {
       for (;;) {
+        if (!look()) return "later"
         const line = first()
         const row = line?.head()
         if (line === undefined || row === undefined) return undefined
@@ -64,55 +73,69 @@ export const openAnswer = (
   }
 }
 
-/** Sources that are looked up in one call. */
-const primedMax = 64
+/** Sources that look in one call, and the rows of indexes that they look at, all of a filter's together. */
+const lookedMax = 64
+const scannedMax = 4000
 /** Rows of a source's first page: where there are many sources, few are needed of each. Later pages are longer. */
 const firstRows = (sources: number): number => (sources === 1 ? 16 : sources < 64 ? 8 : 2)
 const pageRowsMax = 512
 
 interface FilterLine {
-  readonly sources: readonly Source[]
-  readonly begin: () => void
+  /** Goes past what was given already; stops at the limit, when it is known that there is more. */
+  readonly settle: () => void
   readonly head: () => Row | undefined
   readonly drop: () => void
   readonly isCut: () => boolean
 }
 
-const filterLine = (filter: Filter, query: StoredQuery, read: ReadRows, rowsMax: number): FilterLine => {
+const filterLine = (
+  filter: Filter,
+  query: StoredQuery,
+  read: ReadRows,
+  rowsMax: number,
+  waiting: Source[],
+): FilterLine => {
   const wanted = Math.min(filter.limit ?? rowsMax, rowsMax)
   const isCapped = (filter.limit ?? Infinity) > rowsMax
-  const sources = query.sources.map((own) => openSource(filter, query, own, read, query.sources.length, wanted))
-  let heap: Source[] | undefined
+  const heap: Source[] = []
+  let away = 0
   let given = 0
   let last: Row | undefined
   let cut = false
 
-  /** Past what was given already; stops at the limit, when it is known that there is more. */
+  const wait = (source: Source): void => {
+    away++
+    waiting.push(source)
+  }
   const settle = (): void => {
-    while (heap !== undefined && heap.length > 0) {
-      const row = (heap[0] as Source).head() as Row
+    while (away === 0 && heap[0] !== undefined) {
+      const top = heap[0]
+      const row = top.head() as Row
       if (row.seq === last?.seq) {
-        advance(heap)
+        top.drop()
+        settleTop(heap)
+        if (top.isWaiting()) wait(top)
         continue
       }
       const isSameSecond = last !== undefined && secondOf(last.rank) === secondOf(row.rank)
       if (given < wanted || (isCapped && isSameSecond)) return
       cut = true
-      heap = []
+      heap.length = 0
     }
   }
+  for (const own of query.sources)
+    wait(
+      openSource({ filter, query, own, read, siblings: query.sources.length, wanted }, (source) => {
+        away--
+        if (source.head() !== undefined) push(heap, source)
+      }),
+    )
 
   return {
-    sources,
-    begin: () => {
-      if (heap !== undefined) return
-      heap = []
-      for (const source of sources) if (source.head() !== undefined) push(heap, source)
-      settle()
-    },
-    head: () => heap?.[0]?.head(),
+    settle,
+    head: () => heap[0]?.head(),
     drop: () => {
-      last = heap?.[0]?.head()
+      last = heap[0]?.head()
       given++
       settle()
     },
@@ -120,84 +143,64 @@ const filterLine = (filter: Filter, query: StoredQuery, read: ReadRows, rowsMax:
   }
 }
 
-interface Source {
-  readonly fill: () => void
-  readonly head: () => Row | undefined
+interface Source extends Headed {
+  /** Looks for rows in the next piece of its index. */
+  readonly look: () => void
+  /** It looks at many rows for few. */
+  readonly isCostly: boolean
+  /** It has no row, and has not looked everywhere. */
+  readonly isWaiting: () => boolean
   readonly drop: () => void
+  /** Takes its place in the filter's line again. */
+  readonly join: () => void
 }
 
-const openSource = (
-  filter: Filter,
-  { sql, values, isWhole }: StoredQuery,
-  own: Values,
-  read: ReadRows,
-  siblings: number,
-  wanted: number,
-): Source => {
+interface SourceParts {
+  readonly filter: Filter
+  readonly query: StoredQuery
+  readonly own: Values
+  readonly read: ReadRows
+  readonly siblings: number
+  readonly wanted: number
+}
+
+const openSource = (parts: SourceParts, join: (source: Source) => void): Source => {
+  const { filter, query, own, read, siblings, wanted } = parts
+  const { sql, edge, isWhole } = query
+  const values = { ...query.values, ...own }
+  const scan = Math.max(64, Math.floor(scannedMax / Math.min(siblings, lookedMax)))
   let { high, after } = startOf(filter)
   let take = Math.min(firstRows(siblings), wanted + 1)
   let rows: readonly Row[] = []
   let at = 0
   let isDone = false
 
-  const fill = (): void => {
-    rows = read(sql, { ...values, ...own, high, after, take: isWhole ? -1 : take })
+  const look = (): void => {
+    const end = edge === undefined ? undefined : read(edge, { ...values, high, scan })[0]?.rank
+    // A piece that is all of one rank is looked through as a whole.
+    const low = end === undefined ? undefined : Math.min(end + 1, high)
+    rows = read(sql, { ...values, ...(low !== undefined && { low }), high, after, take: isWhole ? -1 : take })
     at = 0
-    const end = rows.at(-1)
-    if (isWhole || rows.length < take || end === undefined) isDone = true
-    else {
-      high = end.rank
-      after = end.id
+    const last = rows.at(-1)
+    if (!isWhole && rows.length === take && last !== undefined) {
+      high = last.rank
+      after = last.id
       take = Math.min(take * 4, pageRowsMax)
+    } else if (low === undefined) isDone = true
+    else {
+      high = low - 1
+      after = ""
     }
   }
-  return {
-    fill,
+  const source: Source = {
+    look,
+    isCostly: edge !== undefined,
+    isWaiting: () => at >= rows.length && !isDone,
     head: () => rows[at],
     drop: () => {
       at++
-      if (at >= rows.length && !isDone) fill()
     },
+    join: () => join(source),
   }
-}
-
-/** A heap of sources, the one with the first row on top. */
-const push = (heap: Source[], source: Source): void => {
-  let place = heap.push(source) - 1
-  while (place > 0) {
-    const parent = (place - 1) >> 1
-    if (!isAbove(heap, place, parent)) return
-    swap(heap, place, parent)
-    place = parent
-  }
-}
-
-/** Drops the top source's row, and finds the place for its next one. */
-const advance = (heap: Source[]): void => {
-  const top = heap[0] as Source
-  top.drop()
-  if (top.head() === undefined) {
-    const end = heap.pop() as Source
-    if (heap.length === 0) return
-    heap[0] = end
-  }
-  let place = 0
-  for (;;) {
-    const [left, right] = [2 * place + 1, 2 * place + 2]
-    let best = place
-    if (left < heap.length && isAbove(heap, left, best)) best = left
-    if (right < heap.length && isAbove(heap, right, best)) best = right
-    if (best === place) return
-    swap(heap, place, best)
-    place = best
-  }
-}
-
-const isAbove = (heap: readonly Source[], a: number, b: number): boolean =>
-  isBefore((heap[a] as Source).head() as Row, (heap[b] as Source).head() as Row)
-
-const swap = (heap: Source[], a: number, b: number): void => {
-  const held = heap[a] as Source
-  heap[a] = heap[b] as Source
-  heap[b] = held
+  return source
 }

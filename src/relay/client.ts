@@ -38,9 +38,14 @@ export interface Session extends SessionParts {
   readonly isInRate: () => boolean
   /** Of this client's events that have no OK yet. */
   readonly unanswered: { bytes: number }
+  /** Its socket is not read while there is a reason not to. */
+  readonly pause: (reason: PauseReason) => void
+  readonly resume: (reason: PauseReason) => void
   /** Holds back the client's next messages until then. */
   readonly holdUntil: (done: Promise<void>) => void
 }
+
+export type PauseReason = "unanswered" | "authenticating"
 
 /** `bytes` is about the whole message's length. */
 export type Verb = (session: Session, args: readonly unknown[], bytes: number) => void

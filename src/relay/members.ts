@@ -35,9 +35,9 @@ export const followMembers = (
 
   const filter = { kinds: [Kind.record], authors: [council], "#t": [rosterTopic] }
   const answer = storage.answer([filter], openSight, nowSeconds, Infinity)
-  while (!answer.prime()) continue
   const versions: NostrEvent[] = []
   for (let row = answer.next(); row !== undefined; row = answer.next()) {
+    if (row === "later") continue
     const json = storage.read(row.seq, nowSeconds)
     if (json !== undefined) versions.push(JSON.parse(json) as NostrEvent)
   }

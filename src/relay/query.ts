@@ -30,6 +30,11 @@ export interface StoredQuery {
   readonly sources: readonly Values[]
   /** All of a source's rows come with its first page. */
   readonly isWhole: boolean
+  /**
+   * Where the index alone does not tell which rows match, few of very many may: then SQL for the rank (column `rank`)
+   * after the index's first `@scan` rows, so that a page can be looked for in a piece of it.
+   */
+  readonly edge?: string
 }
 
 export interface Asked {
@@ -46,16 +51,24 @@ export const startOf = (filter: Filter): { readonly high: number; readonly after
 })
 
 export const storedQuery = (filter: Filter, asked: Asked): StoredQuery => {
-  const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked)
+  const { driver, from, sources, conditions, values, rank, isSparse } = partsOf(filter, asked)
   const sql = `SELECT i.seq, ${rank} AS rank, i.id FROM ${from}
    WHERE ${conditions.join(" AND ")} AND ${rank} BETWEEN @low AND @high AND (${rank} < @high OR i.id > @after)
    ORDER BY ${rank} DESC, i.id LIMIT @take`
-  return { sql, values, sources, isWhole: driver === "ids" }
+  const isWhole = driver === "ids"
+  const edge = edgeSql(driver, from, rank).replace("@take", "@scan")
+  return { sql, values, sources, isWhole, ...(!isWhole && isSparse && { edge }) }
+}
+
+/** The rank (column `rank`) after the index's first `@take` rows of `@low` to `@high`; none: there are not so many. */
+const edgeSql = (driver: Driver, from: string, rank: string): string => {
+  const conditions = [...drivers[driver].conditions, `${rank} BETWEEN @low AND @high`].join(" AND ")
+  return `SELECT ${rank} AS rank FROM ${driver === "tag" ? "tags t" : from} WHERE ${conditions}
+   ORDER BY ${rank} DESC LIMIT 1 OFFSET @take`
 }
 
 /** SQL to count a filter's events without a look at each: a window of ranks at a time. */
 export interface CountQuery {
-  /** The rank (column `rank`) after the index's first `@take` rows of `@low` to `@high`; none: there are not so many. */
   readonly edge: string
   /** How many (column `n`) there are from `@low` to `@high`. */
   readonly count: string
@@ -67,12 +80,9 @@ export interface CountQuery {
 export const countQuery = (filter: Filter, asked: Asked): CountQuery | undefined => {
   const { driver, from, sources, conditions, values, rank } = partsOf(filter, asked)
   if (driver === "tag" && sources.length > 1) return undefined
-  const own = drivers[driver].conditions
-  const inWindow = `${rank} BETWEEN @low AND @high`
   return {
-    edge: `SELECT ${rank} AS rank FROM ${driver === "tag" ? "tags t" : from}
-     WHERE ${[...own, inWindow].join(" AND ")} ORDER BY ${rank} DESC LIMIT 1 OFFSET @take`,
-    count: `SELECT count(*) AS n FROM ${from} WHERE ${[...conditions, inWindow].join(" AND ")}`,
+    edge: edgeSql(driver, from, rank),
+    count: `SELECT count(*) AS n FROM ${from} WHERE ${[...conditions, `${rank} BETWEEN @low AND @high`].join(" AND ")}`,
     values,
     sources,
   }
@@ -87,6 +97,8 @@ const pairsMax = 2000
 
 interface Parts {
   readonly driver: Driver
+  /** There are conditions that the index does not answer. */
+  readonly isSparse: boolean
   /** Tables and the index. */
   readonly from: string
   readonly rank: string
@@ -137,6 +149,7 @@ const partsOf = (filter: Filter, asked: Asked): Parts => {
     conditions: sight === undefined ? conditions : [...conditions, sight],
     values,
     sources: sourcesOf(filter, driver, tag),
+    isSparse: conditions.length > drivers[driver].conditions.length + 2 || !asked.sight.isAdmitted,
   }
 }
 

@@ -6,7 +6,7 @@
  * N4  A client whose events wait for their OK in great number is not read until they have it.
  * N5  What a client says behind an AUTH is heard after its verdict.
  */
-import type { Session, SessionParts, Verb } from "./client.ts"
+import type { PauseReason, Session, SessionParts, Verb } from "./client.ts"
 import { clientNegentropies } from "./negentropies.ts"
 import type { ClientHandlers, ClientSocket } from "./socket.ts"
 import { clientSubscriptions } from "./subscriptions.ts"
@@ -32,6 +32,14 @@ export const openSession = (parts: SessionParts, socket: ClientSocket): ClientHa
   const keys = new Set<string>()
   const sight = () => ({ keys: [...keys], isAdmitted: parts.access.mayRead(keys), council: parts.council })
   const subscriptions = clientSubscriptions({ ...parts, sight }, socket)
+  const reasons = new Set<PauseReason>()
+  const pause = (reason: PauseReason): void => {
+    if (reasons.size === 0) socket.pause()
+    reasons.add(reason)
+  }
+  const resume = (reason: PauseReason): void => {
+    if (reasons.delete(reason) && reasons.size === 0) socket.resume()
+  }
   const waiting: string[] = []
   let isHeld = false
 
@@ -45,13 +53,15 @@ export const openSession = (parts: SessionParts, socket: ClientSocket): ClientHa
     sight,
     isInRate: parts.newRate(),
     unanswered: { bytes: 0 },
+    pause,
+    resume,
     holdUntil: (done) => {
       isHeld = true
-      socket.pause()
+      pause("authenticating")
       void done.then(() => {
         isHeld = false
         while (!isHeld && waiting.length > 0) hear(waiting.shift() as string)
-        if (!isHeld) socket.resume()
+        if (!isHeld) resume("authenticating")
       })
     },
   }

@@ -90,9 +90,9 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
         isStalled = socket.bufferedBytes() >= limits.relayPaceBytesMax
         if (gone || isStalled) return
         if (left-- <= 0) return pumpSoon()
-        if (!answer.prime()) continue
         const row = answer.next()
         if (row === undefined) break
+        if (row === "later") return pumpSoon()
         const json = storage.read(row.seq, nowSeconds(clock))
         if (json !== undefined) sendText(eventFrame(id, json))
       }

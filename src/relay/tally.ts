@@ -59,9 +59,10 @@ export const rowTally = (answer: Answer): Tally => {
   let total = 0
   return {
     step: () => {
-      if (!answer.prime()) return undefined
       for (let left = rowsMax; left > 0; left--) {
-        if (answer.next() === undefined) return total
+        const row = answer.next()
+        if (row === undefined) return total
+        if (row === "later") return undefined
         total++
       }
       return undefined

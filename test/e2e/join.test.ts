@@ -48,7 +48,7 @@ const held = async (...kinds: number[]): Promise<NostrEvent[]> => {
   for await (const [data] of on(socket)) {
     const [type, , event] = JSON.parse(String(data)) as [string, string, NostrEvent]
     if (type === "EOSE") break
-    events.push(event)
+    if (type === "EVENT") events.push(event)
   }
   socket.terminate()
   return events

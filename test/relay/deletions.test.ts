@@ -130,9 +130,8 @@ describe("deletion requests (NIP-09)", () => {
           for (const event of order) storage.transaction(9, () => storage.put(event, JSON.stringify(event), 9))
           const sight = { ...openSight, keys: ["a".repeat(64), "b".repeat(64)] }
           const answer = storage.answer([{}], sight, 9)
-          answer.prime()
           const ids: string[] = []
-          for (let row = answer.next(); row !== undefined; row = answer.next()) ids.push(row.id)
+          for (let row = answer.next(); row !== undefined; row = answer.next()) if (row !== "later") ids.push(row.id)
           storage.close()
           return ids
         })

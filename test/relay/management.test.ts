@@ -68,7 +68,10 @@ describe("who manages it (NIP-98)", () => {
   const body = JSON.stringify({ method: "supportedmethods", params: [] })
 
   it("the council's key, signing this address, method and body just now", async () => {
-    const relay = await start({ urls: ["wss://relay.example.com"], rules: { write: "open", read: "open" } })
+    const relay = await start({
+      urls: ["wss://relay.example.com", "ws://plain.example.com"],
+      rules: { write: "open", read: "open" },
+    })
     for (const url of [
       undefined,
       relay.url,
@@ -80,6 +83,7 @@ describe("who manages it (NIP-98)", () => {
     const wrong: readonly Signing[] = [
       { key: mallory },
       { url: "http://evil.example.com" },
+      { url: "http://plain.example.com" },
       { url: `${relay.url.replace("ws", "http")}/other` },
       { method: "GET" },
       { payload: undefined },

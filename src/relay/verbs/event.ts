@@ -5,7 +5,7 @@ import type { Verb } from "../client.ts"
 import { refusalOf } from "../policies.ts"
 
 export const event: Verb = (session, [value], messageBytes) => {
-  const { subscriptions, socket, writer, storage, clock, limits, unanswered } = session
+  const { subscriptions, pause, resume, writer, storage, clock, limits, unanswered } = session
   const { send } = subscriptions
   const event = parseEvent(value)
   if (event === undefined) {
@@ -19,14 +19,14 @@ export const event: Verb = (session, [value], messageBytes) => {
   const refusal = refusalOf(event, { ...contextOf(session), nowSeconds: nowSeconds(clock), bytes, limits, lists })
   if (refusal !== undefined) return send("OK", event.id, false, refusal)
   unanswered.bytes += messageBytes
-  if (unanswered.bytes > limits.relayUnansweredBytesMax) socket.pause()
+  if (unanswered.bytes > limits.relayUnansweredBytesMax) pause("unanswered")
   writer.submit({
     event,
     json,
     answer: (ok, message) => {
       send("OK", event.id, ok, message)
       unanswered.bytes -= messageBytes
-      if (unanswered.bytes <= limits.relayUnansweredBytesMax / 2) socket.resume()
+      if (unanswered.bytes <= limits.relayUnansweredBytesMax / 2) resume("unanswered")
     },
   })
 }

@@ -33,7 +33,6 @@ export const negOpen: Verb = (session, [id, value, message]) => {
   }
   subscriptions.inTurns(() => {
     if (!gathering.isOpen()) return true
-    if (!answer.prime()) return false
     for (let left = limits.relayTurnRowsMax * 8; left > 0; left--) {
       const row = answer.next()
       if (row === undefined) {
@@ -44,6 +43,7 @@ export const negOpen: Verb = (session, [id, value, message]) => {
         reply(session, id, set, query)
         return true
       }
+      if (row === "later") return false
       if (!gathering.take()) return refuse()
       rows.push(row)
     }
