@@ -9,10 +9,15 @@ import type { Relay } from "../relay.ts"
 const kept = async (relay: Relay, parts: RawParts, content?: string, mayRefuse = false): Promise<void> => {
   const event = person().raw(parts)
   const client = await relay.connect()
-  const { ok, frame } = await client.publishRaw(event.id, event.json)
-  demand(ok === true || mayRefuse, "OK true", show(frame))
+  client.sendText(`["EVENT",${event.json}]`)
+  const answer = await client.until(
+    mayRefuse ? "an OK, or a NOTICE that refuses" : "an OK",
+    (m) => (m[0] === "OK" && m[1] === event.id) || (mayRefuse && m[0] === "NOTICE"),
+  )
+  const isTaken = answer[0] === "OK" && answer[2] === true
+  demand(isTaken || mayRefuse, "OK true", show(answer))
   const [back] = await client.query({ ids: [event.id] })
-  if (ok !== true) return demand(back === undefined, "no event, as it was refused", show(back))
+  if (!isTaken) return demand(back === undefined, "no event, as it was refused", show(back))
   demand(back !== undefined, "the event that was taken", "none")
   if (content !== undefined) demand(back.content === content, show(content), show(back.content))
 }
