@@ -74,7 +74,10 @@ export const claimedNips = (document: Facts["document"]): readonly number[] => {
   return Array.isArray(nips) ? nips.filter((nip): nip is number => typeof nip === "number") : []
 }
 
-/** Waits until what was published before must have reached the observer: a later event of nobody else's has. */
+/**
+ * Waits until what was published before must have reached the observer: a later event has. Before a stored answer is
+ * compared, the publisher waits too: an event that was just taken may come live, in front of EOSE.
+ */
 export const settled = async (observer: Connection, publisher: Connection): Promise<void> => {
   const nobody = person()
   const event = nobody.event()

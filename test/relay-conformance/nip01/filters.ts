@@ -155,6 +155,7 @@ const stored = async (relay: Relay, shape: (g: Gallery) => readonly Filter[]): P
   const gallery = makeGallery()
   const client = await relay.connect()
   await client.store(...gallery.list)
+  await settled(client, client)
   const filters = shape(gallery)
   held(gallery, filters, await client.query(...filters))
 }

@@ -8,6 +8,7 @@ const bothKept = async (relay: Relay, kind: number): Promise<void> => {
   const client = await relay.connect()
   const tags = [["d", "same"]]
   await client.store(alice.event({ kind, tags }), alice.event({ kind, tags, created_at: now() - 5 }))
+  await settled(client, client)
   const came = await client.query({ authors: [alice.pubkey], kinds: [kind] })
   demand(came.length === 2, `both events of kind ${kind}`, String(came.length))
 }

@@ -1,6 +1,7 @@
 /** `limit`: the newest so many, in their order; and pages that lose nothing (P4, P8). */
 import type { NostrEvent } from "../../../src/protocol/event.ts"
 import { type Check, demand, optional, required, show } from "../check.ts"
+import type { Connection } from "../connection.ts"
 import { newestFirst, now, person } from "../person.ts"
 import { settled } from "../relay.ts"
 
@@ -16,11 +17,17 @@ const six = () => {
   return { alice, events, due: [...events].sort(newestFirst) }
 }
 
+/** One after the other; when it returns, none of them can come live any more. */
+const fill = async (client: Connection, events: readonly NostrEvent[]): Promise<void> => {
+  for (const event of events) await client.store(event)
+  await settled(client, client)
+}
+
 export const limits: readonly Check[] = [
   required("stored events come newest first", async (relay) => {
     const { alice, events, due } = six()
     const client = await relay.connect()
-    for (const event of events) await client.store(event)
+    await fill(client, events)
     const dates = (await client.query({ authors: [alice.pubkey] })).map(({ created_at }) => created_at)
     demand(show(dates) === show(due.map(({ created_at }) => created_at)), "the newest first", show(dates))
   }),
@@ -38,7 +45,7 @@ export const limits: readonly Check[] = [
     required(`limit ${limit} brings exactly the newest ${limit}`, async (relay) => {
       const { alice, events, due } = six()
       const client = await relay.connect()
-      for (const event of events) await client.store(event)
+      await fill(client, events)
       const came = await client.query({ authors: [alice.pubkey], kinds: [1], limit })
       const wanted = due.slice(0, limit)
       demand(places(due, came) === places(due, wanted), `numbers ${places(due, wanted)} of 6`, places(due, came))
@@ -52,7 +59,7 @@ export const limits: readonly Check[] = [
       alice.event({ kind: age % 2 === 0 ? 1 : 7, created_at: base - age, tags: [["t", age % 2 === 0 ? x : y]] }),
     )
     const client = await relay.connect()
-    await client.store(...events.toReversed())
+    await fill(client, events.toReversed())
     const came = await client.query({ "#t": [x, y], kinds: [1, 7], limit: 2 })
     demand(places(events, came) === "1 2", "numbers 1 2 of 4", places(events, came))
   }),
@@ -131,7 +138,7 @@ export const limits: readonly Check[] = [
     const events = Array.from({ length: 20 }, () => alice.event({ created_at }))
     const due = [...events].sort(newestFirst)
     const client = await relay.connect()
-    await client.store(...events)
+    await fill(client, events)
     const came = await client.query({ authors: [alice.pubkey], until: created_at + 1, limit: 10 })
     demand(places(due, came) === places(due, due.slice(0, 10)), "numbers 1 to 10 of 20", places(due, came))
   }),

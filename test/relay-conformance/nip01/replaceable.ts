@@ -20,6 +20,7 @@ const shapes: Readonly<Record<string, Partial<EventTemplate>>> = {
 const stays = async (relay: Relay, events: readonly NostrEvent[], due: NostrEvent): Promise<void> => {
   const client = await relay.connect()
   for (const event of events) await client.publish(event)
+  await settled(client, client)
   const came = await client.query({ authors: [due.pubkey], kinds: [due.kind] })
   const which = came.map(({ id }) => (id === due.id ? "the right one" : "another"))
   demand(which.join() === "the right one", "the right one alone", which.join(" and ") || "none")
@@ -29,6 +30,7 @@ const stays = async (relay: Relay, events: readonly NostrEvent[], due: NostrEven
 const bothStay = async (relay: Relay, events: readonly NostrEvent[]): Promise<void> => {
   const client = await relay.connect()
   await client.store(...events)
+  await settled(client, client)
   const came = await client.query({
     authors: events.map(({ pubkey }) => pubkey),
     kinds: events.map(({ kind }) => kind),
