@@ -28,10 +28,11 @@ export const nip40: NipChecks = {
       const alice = person()
       const [observer, publisher] = [await relay.connect(), await relay.connect()]
       await observer.open("s", { authors: [alice.pubkey] })
-      await publisher.store(until(alice, 3_600))
+      const event = until(alice, 3_600)
+      await publisher.store(event)
       await settled(observer, publisher)
       demand(observer.eventsOf("s").length === 1, "the event, live", String(observer.eventsOf("s").length))
-      demand((await publisher.query({ authors: [alice.pubkey] })).length === 1, "the event, stored", "none")
+      demand((await publisher.query({ ids: [event.id] })).length === 1, "the event, stored", "none")
     }),
     required("an event is served until it expires, and not after", async (relay) => {
       const alice = person()

@@ -4,6 +4,7 @@ export const faults = {
   "trusts ids": [1, "with a content that was changed"],
   "takes events of the future": [11, "created_at_upper_limit: what is beyond is refused"],
   "refuses duplicates": [1, "a duplicate is answered OK true"],
+  "remembers its answers": [1, "the same question asked again"],
   "tells duplicates again": [1, "a duplicate is not delivered live again"],
   "live feed ignores tags": [1, "live events are chosen by a t tag"],
   "live event once a filter": [1, "live events are chosen by several filters that overlap"],

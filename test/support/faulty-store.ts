@@ -83,7 +83,17 @@ export const faultyStore = (fault: Fault | undefined): Store => {
     target.pubkey === deletion.pubkey ||
     (target.kind === 1059 && target.tags.some(([name, value]) => name === "p" && value === deletion.pubkey))
 
+  /** By question; only of a relay that has this fault. */
+  const remembered = new Map<string, ReturnType<Store["find"]>>()
   const find: Store["find"] = (filters, maySee) => {
+    if (fault !== "remembers its answers") return look(filters, maySee)
+    const question = JSON.stringify(filters)
+    const answer = remembered.get(question) ?? look(filters, maySee)
+    remembered.set(question, answer)
+    return answer
+  }
+
+  const look: Store["find"] = (filters, maySee) => {
     const found = new Set<NostrEvent>()
     const doubled: NostrEvent[] = []
     let isCut = false

@@ -69,6 +69,15 @@ export const answers = [
       demand(back.length === 1, "the event right after its OK", `no event in try ${n + 1}`)
     }
   }),
+  required("the same question asked again is answered with what came in between", async (relay) => {
+    const [alice, client] = [person(), await relay.connect()]
+    for (let n = 0; n < 3; n++) {
+      const events = await client.query({ authors: [alice.pubkey], kinds: [1] })
+      demand(events.length === n, `${n} events`, String(events.length))
+      await client.store(alice.event())
+      await settled(client, client)
+    }
+  }),
   required("a refusal carries a word, a colon and a reason", async (relay) => {
     const client = await relay.connect()
     const event = person().event()
