@@ -9,7 +9,7 @@
 import type { Limits } from "../limits.ts"
 import { type ClockShape, nowSeconds } from "../services/clock.ts"
 import type { Answer } from "./answer.ts"
-import type { Filter } from "./filter.ts"
+import { type Filter, valuesIn } from "./filter.ts"
 import type { LiveFeed } from "./live.ts"
 import { sees, type Sight } from "./sight.ts"
 import type { ClientSocket } from "./socket.ts"
@@ -22,6 +22,8 @@ export interface Subscriptions {
   readonly begin: (id: string, filters: readonly Filter[]) => void
   readonly end: (id: string) => void
   readonly count: () => number
+  /** How many values the filters of all that are open name. */
+  readonly values: () => number
   /** Whether one more piece of work may be begun for this client. */
   readonly isRoom: () => boolean
   /** Calls until it says true or the client is gone; others have their turn in between. */
@@ -116,6 +118,7 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
       if (gone) return
       const subscription: Open = {
         id,
+        values: valuesIn(filters),
         answer: storage.answer(filters, sight(), nowSeconds(clock)),
         held: [],
         leave: live.subscribe({
@@ -132,6 +135,7 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     },
     end,
     count: () => open.size,
+    values: () => [...open.values()].reduce((sum, { values }) => sum + values, 0),
     isRoom: () => open.size + turns < limits.relaySubscriptionsMax,
     inTurns: (step) => {
       turns++
@@ -154,6 +158,8 @@ const firstRows = 16
 
 interface Open {
   readonly id: string
+  /** How many its filters name. */
+  readonly values: number
   readonly answer: Answer
   /** Live events that came before EOSE. */
   readonly held: string[]
