@@ -47,8 +47,8 @@ export interface SubscriptionsParts {
 export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSocket): Subscriptions => {
   const { storage, live, clock, limits, sight } = parts
   const open = new Map<string, Open>()
-  /** Those whose stored answer is not all sent, in the order they came. */
-  const answering = new Set<Open>()
+  /** Those whose stored answer is not all sent, in the order they came. When it is, nothing of it is kept. */
+  const answering = new Map<Open, Answering>()
   let heldBytes = 0
   let turns = 0
   let isPumpDue = false
@@ -65,13 +65,15 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     leave()
   }
   const deliver = (subscription: Open, json: string): void => {
-    if (!answering.has(subscription)) return sendText(eventFrame(subscription.id, json))
-    subscription.held.push(json)
+    const waiting = answering.get(subscription)
+    if (waiting === undefined) return sendText(eventFrame(subscription.id, json))
+    waiting.held.push(json)
     heldBytes += json.length
     bound()
   }
   const settle = (subscription: Open): void => {
-    if (answering.delete(subscription)) for (const json of subscription.held) heldBytes -= json.length
+    for (const json of answering.get(subscription)?.held ?? []) heldBytes -= json.length
+    answering.delete(subscription)
   }
   const end = (id: string): void => {
     const subscription = open.get(id)
@@ -86,8 +88,8 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
   }
   const pump = (rowsMax = limits.relayTurnRowsMax): void => {
     let left = rowsMax
-    for (const subscription of answering) {
-      const { id, answer, held } = subscription
+    for (const [subscription, { answer, held }] of answering) {
+      const { id } = subscription
       for (;;) {
         isStalled = socket.bufferedBytes() >= limits.relayPaceBytesMax
         if (gone || isStalled) return
@@ -116,11 +118,10 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     send: (...message) => sendText(JSON.stringify(message)),
     begin: (id, filters) => {
       if (gone) return
+      const answer = storage.answer(filters, sight(), nowSeconds(clock))
       const subscription: Open = {
         id,
         values: valuesIn(filters),
-        answer: storage.answer(filters, sight(), nowSeconds(clock)),
-        held: [],
         leave: live.subscribe({
           filters,
           deliver: ({ event, json }) => {
@@ -129,7 +130,7 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
         }),
       }
       open.set(id, subscription)
-      answering.add(subscription)
+      answering.set(subscription, { answer, held: [] })
       // A few at once: what is sent in a turn leaves at its end.
       pump(Math.min(firstRows, limits.relayTurnRowsMax))
     },
@@ -160,10 +161,13 @@ interface Open {
   readonly id: string
   /** How many its filters name. */
   readonly values: number
+  readonly leave: () => void
+}
+
+interface Answering {
   readonly answer: Answer
   /** Live events that came before EOSE. */
   readonly held: string[]
-  readonly leave: () => void
 }
 
 const eventFrame = (id: string, json: string): string => `["EVENT",${JSON.stringify(id)},${json}]`
