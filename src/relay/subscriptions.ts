@@ -26,7 +26,7 @@ export interface Subscriptions {
   readonly values: () => number
   /** Whether one more piece of work may be begun for this client. */
   readonly isRoom: () => boolean
-  /** Calls until it says true or the client is gone; others have their turn in between. */
+  /** Calls until it says true or the client is gone; other clients, and this one's other work, have their turn in between. */
   readonly inTurns: (step: () => boolean) => void
   /** Sends more of the stored answers, as far as the socket has room. */
   readonly pump: () => void
@@ -50,7 +50,8 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
   /** Those whose stored answer is not all sent, in the order they came. When it is, nothing of it is kept. */
   const answering = new Map<Open, Answering>()
   let heldBytes = 0
-  let turns = 0
+  /** Work under way, each piece of which has its turn. */
+  const working: (() => boolean)[] = []
   let isPumpDue = false
   let isStalled = false
   let gone = false
@@ -105,6 +106,15 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
       for (const json of held) sendText(eventFrame(id, json))
     }
   }
+  /** One piece: a client with much under way gets no more of the time than one with little. */
+  const turn = (): void => {
+    const step = working[0]
+    if (step === undefined) return
+    const isDone = gone || step()
+    working.shift()
+    if (!isDone) working.push(step)
+    if (working.length > 0) setImmediate(turn)
+  }
   const pumpSoon = (): void => {
     if (isPumpDue) return
     isPumpDue = true
@@ -137,14 +147,9 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     end,
     count: () => open.size,
     values: () => [...open.values()].reduce((sum, { values }) => sum + values, 0),
-    isRoom: () => open.size + turns < limits.relaySubscriptionsMax,
+    isRoom: () => open.size + working.length < limits.relaySubscriptionsMax,
     inTurns: (step) => {
-      turns++
-      const turn = (): void => {
-        if (gone || step()) turns--
-        else setImmediate(turn)
-      }
-      turn()
+      if (working.push(step) === 1) turn()
     },
     pump: () => pump(),
     // In a turn of its own: what the network takes at once must not keep others from theirs.

@@ -115,3 +115,30 @@ it("nothing of a stored answer is kept when it is sent", async () => {
   expect([client.subscriptions.count(), answers.map((each) => each.deref())]).toEqual([1, [undefined]])
   client.storage.close()
 })
+
+it("a client with much under way has one piece of it done in a turn, each in its order, and none when it is gone", async () => {
+  const client = scriptedClient(1e9)
+  const done: string[] = []
+  const work = (name: string, pieces: number) => (): boolean => {
+    done.push(name)
+    return --pieces === 0
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  client.subscriptions.inTurns(work("a", 3))
+  client.subscriptions.inTurns(work("b", 2))
+  client.subscriptions.inTurns(work("c", 1))
+  const seen: number[] = [done.length]
+  while (done.length < 6) {
+    await turn()
+    seen.push(done.length)
+  }
+  // The first begins at once.
+  expect(done).toEqual(["a", "a", "b", "c", "a", "b"])
+  expect(seen).toEqual([1, 2, 3, 4, 5, 6])
+  client.subscriptions.inTurns(work("d", 9))
+  client.subscriptions.inTurns(work("e", 9))
+  client.subscriptions.leave()
+  for (let n = 0; n < 4; n++) await turn()
+  expect(done.slice(6)).toEqual(["d"])
+  client.storage.close()
+})
