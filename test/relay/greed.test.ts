@@ -1,8 +1,10 @@
 /** What one client can make the relay hold and do is bounded, whatever it asks for. */
 import { afterEach, expect, it } from "vitest"
+import { limits } from "../../src/limits.ts"
 import { withId } from "../../src/protocol/event.ts"
 import { liveFeed } from "../../src/relay/live.ts"
 import type { RelayServer } from "../../src/relay/relay.ts"
+import { virtualClock } from "../../src/services/clock.ts"
 import { connect, signed, startRelay, type TestClient, unsigned } from "./client.ts"
 
 const running: RelayServer[] = []
@@ -54,4 +56,32 @@ it("open subscriptions name so many values together and no more; what is closed 
   const note = signed({})
   await client.publish(note)
   expect([client.eventsOf("b"), client.eventsOf("c")]).toEqual([[note], []])
+})
+
+/** Short questions with long answers, none of which is read. */
+const flood = (client: TestClient, many: number): void => {
+  client.pause()
+  for (let n = 0; n < many; n++) client.sendText('["?"]')
+}
+
+it("N7: a client that does not read its answers is not read meanwhile, and hears them all when it reads", async () => {
+  const [relay, client] = await meet({ limits: { relayPaceBytesMax: 10_000, relayBufferBytesMax: 500_000 } })
+  flood(client, 100_000)
+  const other = await connect(relay.url)
+  expect(await other.publish(signed({}))).toEqual({ ok: true, message: "" })
+  client.resume()
+  expect(await client.count("last", {})).toBe(1)
+  expect(client.received.filter(([name]) => name === "NOTICE").length).toBe(100_000)
+})
+
+it("one that is not read, and takes nothing for a whole ping interval, is cut off", async () => {
+  const clock = virtualClock()
+  const [relay, client] = await meet({ clock, limits: { relayPaceBytesMax: 10_000 } })
+  flood(client, 100_000)
+  while (relay.stats().clients > 0) {
+    clock.advance(limits.pingSeconds * 1000)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  client.resume()
+  expect(await client.closed).toBe(1006)
 })
