@@ -121,6 +121,8 @@ export const limits = {
   relayFiltersMax: 20,
   relayFilterValuesMax: 5000,
   relayFilterTagsMax: 8,
+  /** Values in all filters of one client's open subscriptions: each is looked at for new events. More: CLOSED `rate-limited:`. */
+  relayOpenValuesMax: 20_000,
   /**
    * Stored events that one filter gets, asked for or not; the second in which that many are reached is told to its end.
    * More: the client asks for the next page with `until`, and EOSE says so (`more`).

@@ -45,7 +45,7 @@ export interface Session extends SessionParts {
   readonly holdUntil: (done: Promise<void>) => void
 }
 
-export type PauseReason = "unanswered" | "authenticating"
+export type PauseReason = "unanswered" | "unread" | "authenticating"
 
 /** `bytes` is about the whole message's length. */
 export type Verb = (session: Session, args: readonly unknown[], bytes: number) => void

@@ -41,16 +41,43 @@ export const filterParser = (limits: Limits): ParseFilter => {
 export const tagConditions = (filter: Filter): readonly (readonly [name: string, values: readonly string[]])[] =>
   Object.entries(filter).flatMap(([key, values]) => (tagKey.test(key) ? [[key.slice(1), values as string[]]] : []))
 
-/** Whether an event is one that the filter asks for; `limit` plays no part. */
-export const matches = (filter: Filter, event: NostrEvent): boolean =>
+/** An event's tags that filters can name: the values of each name. */
+export type TagSets = ReadonlyMap<string, ReadonlySet<string>>
+
+export const tagSetsOf = (event: NostrEvent): TagSets => {
+  const sets = new Map<string, Set<string>>()
+  for (const [name, value] of indexedTags(event)) {
+    const set = sets.get(name)
+    if (set === undefined) sets.set(name, new Set([value]))
+    else set.add(value)
+  }
+  return sets
+}
+
+/**
+ * Whether an event is one that the filter asks for; `limit` plays no part. Takes as long as the filter is, however many
+ * tags the event has: who meets many filters brings `tags` along.
+ */
+export const matches = (filter: Filter, event: NostrEvent, tags: TagSets = tagSetsOf(event)): boolean =>
   (filter.ids?.includes(event.id) ?? true) &&
   (filter.authors?.includes(event.pubkey) ?? true) &&
   (filter.kinds?.includes(event.kind) ?? true) &&
   event.created_at >= (filter.since ?? 0) &&
   event.created_at <= (filter.until ?? Infinity) &&
-  tagConditions(filter).every(([name, values]) =>
-    event.tags.some((tag) => tag[0] === name && tag[1] !== undefined && values.includes(tag[1])),
-  )
+  tagConditions(filter).every(([name, values]) => {
+    const held = tags.get(name)
+    return held !== undefined && values.some((value) => held.has(value))
+  })
+
+/** How many values the filters name. */
+export const valuesIn = (filters: readonly Filter[]): number => {
+  let count = 0
+  for (const filter of filters) {
+    for (const list of [filter.ids, filter.authors, filter.kinds]) count += list?.length ?? 0
+    for (const [, values] of tagConditions(filter)) count += values.length
+  }
+  return count
+}
 
 /** Tags that filters can name: one letter and a value. */
 export const indexedTags = (event: NostrEvent): readonly (readonly [name: string, value: string])[] =>

@@ -33,6 +33,7 @@ export const information = ({ limits, rules, lists, isManaged }: Facts) => {
       max_filters: limits.relayFiltersMax,
       max_filter_values: limits.relayFilterValuesMax,
       max_filter_tags: limits.relayFilterTagsMax,
+      max_open_values: limits.relayOpenValuesMax,
       max_limit: limits.relayRowsMax,
       default_limit: limits.relayRowsMax,
       max_subid_length: subscriptionIdCharsMax,

@@ -5,7 +5,7 @@
  * L1  A subscription gets an event once, however many of its filters match.
  */
 import type { NostrEvent } from "../protocol/event.ts"
-import { type Filter, indexedTags, matches, tagConditions } from "./filter.ts"
+import { type Filter, matches, tagConditions, tagSetsOf, type TagSets } from "./filter.ts"
 
 export interface Subscription {
   readonly filters: readonly Filter[]
@@ -53,10 +53,11 @@ export const liveFeed = (): LiveFeed => {
     },
     publish: (news) => {
       const { event } = news
+      const tags = tagSetsOf(event)
       const found = new Set<Subscription>()
-      for (const place of placesFor(event))
+      for (const place of placesFor(event, tags))
         for (const { subscription, filter } of buckets.get(place) ?? [])
-          if (!found.has(subscription) && matches(filter, event)) found.add(subscription)
+          if (!found.has(subscription) && matches(filter, event, tags)) found.add(subscription)
       for (const subscription of found) subscription.deliver(news)
     },
     count: () => count,
@@ -79,11 +80,10 @@ const placesOf = (filter: Filter): readonly string[] => {
 }
 
 /** Where an event looks. */
-const placesFor = (event: NostrEvent): ReadonlySet<string> =>
-  new Set([
-    `id ${event.id}`,
-    `author ${event.pubkey}`,
-    `kind ${event.kind}`,
-    "any",
-    ...indexedTags(event).map(([name, value]) => `#${name} ${value}`),
-  ])
+const placesFor = (event: NostrEvent, tags: TagSets): readonly string[] => [
+  `id ${event.id}`,
+  `author ${event.pubkey}`,
+  `kind ${event.kind}`,
+  "any",
+  ...[...tags].flatMap(([name, values]) => [...values].map((value) => `#${name} ${value}`)),
+]

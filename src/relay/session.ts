@@ -5,6 +5,7 @@
  * N1  No message throws, whatever it holds (P24): it is answered by OK false, CLOSED or NOTICE, and the client goes on.
  * N4  A client whose events wait for their OK in great number is not read until they have it.
  * N5  What a client says behind an AUTH is heard after its verdict.
+ * N7  A client that does not read its answers is not read: two bytes of nonsense are answered by a line of text.
  */
 import type { PauseReason, Session, SessionParts, Verb } from "./client.ts"
 import { clientNegentropies } from "./negentropies.ts"
@@ -38,10 +39,18 @@ export const openSession = (parts: SessionParts, socket: ClientSocket): ClientHa
     reasons.add(reason)
   }
   const resume = (reason: PauseReason): void => {
-    if (reasons.delete(reason) && reasons.size === 0) socket.resume()
+    if (!reasons.delete(reason)) return
+    hearWaiting()
+    if (reasons.size === 0) socket.resume()
   }
+  /** What had come already when the socket was paused: one piece from the network at most. */
   const waiting: string[] = []
-  let isHeld = false
+  const hearWaiting = (): void => {
+    while (waiting.length > 0 && !reasons.has("authenticating") && !reasons.has("unread")) {
+      hear(waiting.shift() as string)
+      if (socket.bufferedBytes() > parts.limits.relayPaceBytesMax) pause("unread")
+    }
+  }
 
   const session: Session = {
     ...parts,
@@ -56,13 +65,8 @@ export const openSession = (parts: SessionParts, socket: ClientSocket): ClientHa
     pause,
     resume,
     holdUntil: (done) => {
-      isHeld = true
       pause("authenticating")
-      void done.then(() => {
-        isHeld = false
-        while (!isHeld && waiting.length > 0) hear(waiting.shift() as string)
-        if (!isHeld) resume("authenticating")
-      })
+      void done.then(() => resume("authenticating"))
     },
   }
   const { send } = subscriptions
@@ -78,8 +82,14 @@ export const openSession = (parts: SessionParts, socket: ClientSocket): ClientHa
 
   send("AUTH", session.challenge)
   return {
-    message: (text) => void (isHeld ? waiting.push(text) : hear(text)),
-    drained: subscriptions.drained,
+    message: (text) => {
+      waiting.push(text)
+      hearWaiting()
+    },
+    drained: () => {
+      subscriptions.drained()
+      if (socket.bufferedBytes() <= parts.limits.relayPaceBytesMax / 2) resume("unread")
+    },
     closed: () => {
       waiting.length = 0
       subscriptions.leave()

@@ -2,7 +2,7 @@
  * The relay's port: web sockets for clients, NIP-11 for whoever asks by HTTP. The server's only file that touches `ws`.
  *
  * Owns the bound on a frame (1009), the number of clients (503), and finding out that a client is dead: one from which
- * nothing came for a whole ping interval is cut off. What is sent to a client in one turn goes to the network together.
+ * nothing came for a whole ping interval is cut off, and so is one that is not read and takes nothing. What is sent to a client in one turn goes to the network together.
  * Knows nothing of what is said.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
@@ -91,8 +91,13 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
   const { limits, clock } = options
   const http = createServer((request, response) => answerHttp(request, response, options))
   const sockets = new WebSocketServer({ noServer: true, maxPayload: limits.frameBytesMax, perMessageDeflate: false })
-  /** Clients from which something came since the last ping. */
-  const heard = new WeakSet<WebSocket>()
+  /** Clients from which something came, and whose network took something, since the last ping. */
+  const signs: Signs = { heard: new WeakSet(), taking: new WeakSet() }
+  const isDead = (client: WebSocket): boolean => {
+    const [isHeard, isTaking] = [signs.heard.delete(client), signs.taking.delete(client)]
+    // While it is not read, only what it takes tells.
+    return !isHeard && (client.isPaused ? client.bufferedAmount > 0 && !isTaking : true)
+  }
 
   http.on("upgrade", (request, socket, head) => {
     const address = addressOf(request)
@@ -102,7 +107,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     }
     if (options.isBlocked?.(address) === true) return refuse("403 Forbidden")
     if (sockets.clients.size >= limits.relayClientsMax) return refuse("503 Service Unavailable")
-    sockets.handleUpgrade(request, socket, head, (client) => serve(client, socket, address, heard, options.connected))
+    sockets.handleUpgrade(request, socket, head, (client) => serve(client, socket, address, signs, options.connected))
   })
 
   await bind(http, options)
@@ -110,7 +115,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     limits.pingSeconds * 1000,
     function tick() {
       for (const client of sockets.clients) {
-        if (!heard.delete(client) && !client.isPaused) client.terminate()
+        if (isDead(client)) client.terminate()
         else if (client.readyState === WebSocket.OPEN) client.ping()
       }
       disarm = clock.after(limits.pingSeconds * 1000, tick, { unref: true })
@@ -148,11 +153,16 @@ const bind = (http: Server, { host, port }: ListenOptions): Promise<void> =>
     http.listen(port, host, resolve)
   })
 
+interface Signs {
+  readonly heard: WeakSet<WebSocket>
+  readonly taking: WeakSet<WebSocket>
+}
+
 const serve = (
   client: WebSocket,
   socket: Duplex,
   address: string,
-  heard: WeakSet<WebSocket>,
+  { heard, taking }: Signs,
   connected: ListenOptions["connected"],
 ): void => {
   heard.add(client)
@@ -161,7 +171,11 @@ const serve = (
     isCorked = false
     socket.uncork()
   }
-  const written = (error?: Error): void => (error ? undefined : handlers.drained())
+  const written = (error?: Error): void => {
+    if (error) return
+    taking.add(client)
+    handlers.drained()
+  }
   const handlers = connected({
     address,
     send: (text) => {

@@ -9,7 +9,7 @@
 import type { Limits } from "../limits.ts"
 import { type ClockShape, nowSeconds } from "../services/clock.ts"
 import type { Answer } from "./answer.ts"
-import type { Filter } from "./filter.ts"
+import { type Filter, valuesIn } from "./filter.ts"
 import type { LiveFeed } from "./live.ts"
 import { sees, type Sight } from "./sight.ts"
 import type { ClientSocket } from "./socket.ts"
@@ -22,9 +22,11 @@ export interface Subscriptions {
   readonly begin: (id: string, filters: readonly Filter[]) => void
   readonly end: (id: string) => void
   readonly count: () => number
+  /** How many values the filters of all that are open name. */
+  readonly values: () => number
   /** Whether one more piece of work may be begun for this client. */
   readonly isRoom: () => boolean
-  /** Calls until it says true or the client is gone; others have their turn in between. */
+  /** Calls until it says true or the client is gone; other clients, and this one's other work, have their turn in between. */
   readonly inTurns: (step: () => boolean) => void
   /** Sends more of the stored answers, as far as the socket has room. */
   readonly pump: () => void
@@ -45,10 +47,11 @@ export interface SubscriptionsParts {
 export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSocket): Subscriptions => {
   const { storage, live, clock, limits, sight } = parts
   const open = new Map<string, Open>()
-  /** Those whose stored answer is not all sent, in the order they came. */
-  const answering = new Set<Open>()
+  /** Those whose stored answer is not all sent, in the order they came. When it is, nothing of it is kept. */
+  const answering = new Map<Open, Answering>()
   let heldBytes = 0
-  let turns = 0
+  /** Work under way, each piece of which has its turn. */
+  const working: (() => boolean)[] = []
   let isPumpDue = false
   let isStalled = false
   let gone = false
@@ -63,13 +66,15 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     leave()
   }
   const deliver = (subscription: Open, json: string): void => {
-    if (!answering.has(subscription)) return sendText(eventFrame(subscription.id, json))
-    subscription.held.push(json)
+    const waiting = answering.get(subscription)
+    if (waiting === undefined) return sendText(eventFrame(subscription.id, json))
+    waiting.held.push(json)
     heldBytes += json.length
     bound()
   }
   const settle = (subscription: Open): void => {
-    if (answering.delete(subscription)) for (const json of subscription.held) heldBytes -= json.length
+    for (const json of answering.get(subscription)?.held ?? []) heldBytes -= json.length
+    answering.delete(subscription)
   }
   const end = (id: string): void => {
     const subscription = open.get(id)
@@ -84,8 +89,8 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
   }
   const pump = (rowsMax = limits.relayTurnRowsMax): void => {
     let left = rowsMax
-    for (const subscription of answering) {
-      const { id, answer, held } = subscription
+    for (const [subscription, { answer, held }] of answering) {
+      const { id } = subscription
       for (;;) {
         isStalled = socket.bufferedBytes() >= limits.relayPaceBytesMax
         if (gone || isStalled) return
@@ -101,6 +106,15 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
       for (const json of held) sendText(eventFrame(id, json))
     }
   }
+  /** One piece: a client with much under way gets no more of the time than one with little. */
+  const turn = (): void => {
+    const step = working[0]
+    if (step === undefined) return
+    const isDone = gone || step()
+    working.shift()
+    if (!isDone) working.push(step)
+    if (working.length > 0) setImmediate(turn)
+  }
   const pumpSoon = (): void => {
     if (isPumpDue) return
     isPumpDue = true
@@ -114,10 +128,10 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
     send: (...message) => sendText(JSON.stringify(message)),
     begin: (id, filters) => {
       if (gone) return
+      const answer = storage.answer(filters, sight(), nowSeconds(clock))
       const subscription: Open = {
         id,
-        answer: storage.answer(filters, sight(), nowSeconds(clock)),
-        held: [],
+        values: valuesIn(filters),
         leave: live.subscribe({
           filters,
           deliver: ({ event, json }) => {
@@ -126,20 +140,16 @@ export const clientSubscriptions = (parts: SubscriptionsParts, socket: ClientSoc
         }),
       }
       open.set(id, subscription)
-      answering.add(subscription)
+      answering.set(subscription, { answer, held: [] })
       // A few at once: what is sent in a turn leaves at its end.
       pump(Math.min(firstRows, limits.relayTurnRowsMax))
     },
     end,
     count: () => open.size,
-    isRoom: () => open.size + turns < limits.relaySubscriptionsMax,
+    values: () => [...open.values()].reduce((sum, { values }) => sum + values, 0),
+    isRoom: () => open.size + working.length < limits.relaySubscriptionsMax,
     inTurns: (step) => {
-      turns++
-      const turn = (): void => {
-        if (gone || step()) turns--
-        else setImmediate(turn)
-      }
-      turn()
+      if (working.push(step) === 1) turn()
     },
     pump: () => pump(),
     // In a turn of its own: what the network takes at once must not keep others from theirs.
@@ -154,10 +164,15 @@ const firstRows = 16
 
 interface Open {
   readonly id: string
+  /** How many its filters name. */
+  readonly values: number
+  readonly leave: () => void
+}
+
+interface Answering {
   readonly answer: Answer
   /** Live events that came before EOSE. */
   readonly held: string[]
-  readonly leave: () => void
 }
 
 const eventFrame = (id: string, json: string): string => `["EVENT",${JSON.stringify(id)},${json}]`

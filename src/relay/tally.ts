@@ -17,8 +17,9 @@ export interface Cell {
   readonly rank?: number
 }
 
-/** Rows of one step, counted by SQLite; and where each is handed over. */
-const windowRowsMax = 10_000
+/** Rows that SQLite counts in one step, of all the windows in it; and where each is handed over. */
+const stepRowsMax = 10_000
+const windowsMax = 64
 const rowsMax = 1000
 
 export const windowTally = (
@@ -26,12 +27,13 @@ export const windowTally = (
   filter: Filter,
   get: (sql: string, values: Values) => Cell | undefined,
 ): Tally => {
+  const windows = Math.min(sources.length, windowsMax)
   let total = 0
   let at = 0
   let high = startOf(filter).high
   const window = (own: Values): void => {
     const all = { ...values, ...own, high }
-    const next = get(edge, { ...all, take: windowRowsMax })?.rank
+    const next = get(edge, { ...all, take: Math.floor(stepRowsMax / windows) })?.rank
     // Where more than a window's rows share one rank, that rank is a window.
     const low = next === undefined ? undefined : next < high ? next + 1 : high
     total += get(count, low === undefined ? all : { ...all, low })?.n ?? 0
@@ -42,18 +44,11 @@ export const windowTally = (
   }
   return {
     step: () => {
-      for (let pieces = sourcesMax; pieces > 0 && at < sources.length; pieces--) {
-        const before = at
-        window(sources[at] as Values)
-        // A full window is enough for one step.
-        if (at === before) break
-      }
+      for (let left = windows; left > 0 && at < sources.length; left--) window(sources[at] as Values)
       return at < sources.length ? undefined : total
     },
   }
 }
-
-const sourcesMax = 64
 
 export const rowTally = (answer: Answer): Tally => {
   let total = 0

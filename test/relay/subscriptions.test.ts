@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as fc from "fast-check"
 import { expect, it } from "vitest"
 import { limits } from "../../src/limits.ts"
@@ -89,5 +91,54 @@ it("N3: live events that are held for a client that does not read count to the b
   expect([client.subscriptions.count(), client.live.count(), client.sent]).toEqual([0, 0, []])
   client.pump(1000)
   expect(client.sent).toEqual([])
+  client.storage.close()
+})
+
+it("nothing of a stored answer is kept when it is sent", async () => {
+  setFlagsFromString("--expose-gc")
+  const collect = runInNewContext("gc") as () => void
+  const client = scriptedClient(1e9)
+  const { answer } = client.storage
+  const answers: WeakRef<object>[] = []
+  const remembering: typeof answer = (...asked) => {
+    const given = answer(...asked)
+    answers.push(new WeakRef(given))
+    return given
+  }
+  Object.assign(client.storage, { answer: remembering })
+  client.publish(1)
+  client.subscriptions.begin("sub", [{ authors: ["a".repeat(64), "b".repeat(64)] }])
+  client.pump(1000)
+  expect(client.sent.map(([verb]) => verb)).toEqual(["EVENT", "EOSE"])
+  await new Promise(setImmediate)
+  collect()
+  expect([client.subscriptions.count(), answers.map((each) => each.deref())]).toEqual([1, [undefined]])
+  client.storage.close()
+})
+
+it("a client with much under way has one piece of it done in a turn, each in its order, and none when it is gone", async () => {
+  const client = scriptedClient(1e9)
+  const done: string[] = []
+  const work = (name: string, pieces: number) => (): boolean => {
+    done.push(name)
+    return --pieces === 0
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  client.subscriptions.inTurns(work("a", 3))
+  client.subscriptions.inTurns(work("b", 2))
+  client.subscriptions.inTurns(work("c", 1))
+  const seen: number[] = [done.length]
+  while (done.length < 6) {
+    await turn()
+    seen.push(done.length)
+  }
+  // The first begins at once.
+  expect(done).toEqual(["a", "a", "b", "c", "a", "b"])
+  expect(seen).toEqual([1, 2, 3, 4, 5, 6])
+  client.subscriptions.inTurns(work("d", 9))
+  client.subscriptions.inTurns(work("e", 9))
+  client.subscriptions.leave()
+  for (let n = 0; n < 4; n++) await turn()
+  expect(done.slice(6)).toEqual(["d"])
   client.storage.close()
 })

@@ -35,3 +35,31 @@ it("row by row, a thousand a step", () => {
   const tally = rowTally({ next, isCut: () => false })
   expect([tally.step(), tally.step(), tally.step()]).toEqual([undefined, undefined, 2500])
 })
+
+it.each([1, 3, 64, 300])(
+  "%i sources of 9,999 rows: no step counts more than 10,000 rows, and all are counted",
+  (many) => {
+    const rows = 9_999
+    let counted = 0
+    const tally = windowTally(
+      { edge: "edge", count: "count", values: { low: 0 }, sources: Array.from({ length: many }, () => ({})) },
+      {},
+      (sql, { low, high, take }) => {
+        const first = Math.min(high as number, rows - 1)
+        if (sql === "edge") {
+          const rank = first - (take as number)
+          return rank < (low as number) ? undefined : { rank }
+        }
+        counted += first - (low as number) + 1
+        return { n: first - (low as number) + 1 }
+      },
+    )
+    let total: number | undefined
+    while (total === undefined) {
+      counted = 0
+      total = tally.step()
+      expect(counted).toBeLessThanOrEqual(10_000)
+    }
+    expect(total).toBe(many * rows)
+  },
+)
