@@ -18,6 +18,8 @@ export interface DiskHooks {
   /** It has ended. */
   readonly stop: () => void
   readonly hasRoom: () => boolean
+  /** Whether a power cut may come now, so that each commit is to be remembered by itself. */
+  readonly mayLosePower: () => boolean
   /** Calls when the disk has confirmed. */
   readonly confirm: (call: () => void) => void
   /** A transaction was committed; which cursors it moved. */
@@ -50,7 +52,7 @@ export interface Disk {
 const gone = (): Error => Object.assign(new Error("the process is gone"), { code: "SQLITE_BUSY" })
 const full = (): Error => Object.assign(new Error("the disk is full"), { code: "SQLITE_FULL" })
 
-export const openDisk = (options: { readonly powerCuts: boolean }): Disk => {
+export const openDisk = (): Disk => {
   let image: Buffer | undefined
   let db: SQLite.Database | undefined
   let alive: { on: boolean } = { on: false }
@@ -65,8 +67,7 @@ export const openDisk = (options: { readonly powerCuts: boolean }): Disk => {
     alive = mine
     db = opened
     let commits = 0
-    let synced = 0
-    images = options.powerCuts ? [opened.serialize()] : []
+    images = []
     const statements = new Map<string, Statement>()
     let moved: CursorMove[] = []
     const stopAt = (point: StopPoint): void => {
@@ -96,6 +97,9 @@ export const openDisk = (options: { readonly powerCuts: boolean }): Disk => {
         if (!mine.on) throw gone()
         if (opened.inTransaction) return body()
         moved = []
+        const remembers = hooks.mayLosePower()
+        if (!remembers) images = []
+        else if (images.length === 0) images.push(opened.serialize())
         opened.exec("BEGIN IMMEDIATE")
         let result
         try {
@@ -109,7 +113,7 @@ export const openDisk = (options: { readonly powerCuts: boolean }): Disk => {
           throw error
         }
         commits++
-        if (options.powerCuts) images.push(opened.serialize())
+        if (remembers) images.push(opened.serialize())
         hooks.committed(opened, moved)
         if (hooks.stops("after-commit")) {
           mine.on = false
@@ -126,8 +130,8 @@ export const openDisk = (options: { readonly powerCuts: boolean }): Disk => {
           const durable = hooks.syncing(opened)
           hooks.confirm(() => {
             if (!mine.on) return
-            if (options.powerCuts) images.splice(0, upTo - synced)
-            synced = upTo
+            // The last one is what is durable now, and what came after it.
+            images.splice(0, Math.max(0, images.length - 1 - (commits - upTo)))
             durable()
             if (hooks.stops("after-sync")) return hooks.stop()
             resolve()
@@ -144,6 +148,7 @@ export const openDisk = (options: { readonly powerCuts: boolean }): Disk => {
       alive.on = false
       if (db === undefined) return
       image = choose === undefined || images.length === 0 ? db.serialize() : images[choose(images.length)]
+      images = []
       retired.push(db)
     },
     copy: () => (alive.on ? db?.serialize() : image),
@@ -183,3 +188,14 @@ const watched = (
       return statement.run(...values)
     },
   }) as unknown as Statement
+
+const prepared = new WeakMap<SQLite.Database, Map<string, SQLite.Statement>>()
+
+/** For whoever looks at a database from outside: each question is prepared once. */
+export const ask = (db: SQLite.Database, sql: string): SQLite.Statement => {
+  const known = prepared.get(db) ?? new Map<string, SQLite.Statement>()
+  prepared.set(db, known)
+  const statement = known.get(sql) ?? db.prepare(sql)
+  known.set(sql, statement)
+  return statement
+}

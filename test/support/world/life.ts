@@ -17,7 +17,7 @@ import { treeOf } from "../../../src/runtime/tree.ts"
 import { openWizard, type WizardHost } from "../../../src/runtime/wizard.ts"
 import type { ChanceShape } from "../../../src/services/chance.ts"
 import { storeOver, type StoreShape } from "../../../src/store/store.ts"
-import type { Disk, DiskHooks } from "./disk.ts"
+import { ask, type Disk, type DiskHooks } from "./disk.ts"
 import { simulatedExecutor } from "./executor.ts"
 import type { Keyring } from "./keyring.ts"
 import type { Model } from "./model.ts"
@@ -47,7 +47,7 @@ export interface LifeOptions {
   readonly disk: Disk
   readonly chance: ChanceShape
   readonly model: Model
-  readonly disturbs: Pick<DiskHooks, "stops" | "stop" | "hasRoom"> & { readonly syncMsMax: () => number }
+  readonly disturbs: Pick<DiskHooks, "stops" | "stop" | "hasRoom" | "mayLosePower"> & { readonly syncMsMax: () => number }
   readonly trace: (line: string) => void
   /** It cannot go on by itself. */
   readonly ended: (reason: string) => void
@@ -81,9 +81,9 @@ export const startLife = (options: LifeOptions): Life => {
         for (const move of moved) wire.moved(db, move, clock.nowMs())
       },
       syncing: (db) => {
-        const owed = db.prepare("SELECT event_id FROM outbox WHERE kind = 'publish' AND place > ?").pluck()
+        const owed = ask(db, "SELECT event_id FROM outbox WHERE kind = 'publish' AND place > ?").pluck()
         const ids = owed.all(durableTo) as string[]
-        const last = db.prepare("SELECT max(place) FROM outbox").pluck().get() as number | null
+        const last = ask(db, "SELECT max(place) FROM outbox").pluck().get() as number | null
         return () => {
           for (const id of ids) model.durable(id)
           durableTo = Math.max(durableTo, last ?? 0)
@@ -169,7 +169,7 @@ export const startLife = (options: LifeOptions): Life => {
         },
         clock,
         chance,
-        socket: options.network.socketFor(owner, wire.hears(name, signer.pubkey)),
+        socket: options.network.socketFor(owner, process.env["WIRE"] ? ((h) => ({ sent: (u: string, t: string) => { trace(`${name} > ${u} ${t.slice(0, 200)}`); h.sent(u, t) }, received: (u: string, t: string) => { trace(`${name} < ${u} ${t.slice(0, 100)}`); h.received(u, t) } }))(wire.hears(name, signer.pubkey)) : wire.hears(name, signer.pubkey)),
         limits,
         startedMs: clock.nowMs(),
         warn,

@@ -18,6 +18,7 @@ import { readHeartbeat } from "../../../src/protocol/heartbeat.ts"
 import { Kind } from "../../../src/protocol/kinds.ts"
 import { checkChain, readReceipt, type Receipt } from "../../../src/protocol/receipt.ts"
 import { isEnd } from "../../../src/protocol/status.ts"
+import { ask } from "./disk.ts"
 import type { Author, Plan } from "./plan.ts"
 
 /** A command that somebody wrote, or had forged. */
@@ -114,9 +115,9 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
   const must = (one: Issued, wizard: string, { db, held, pubkeyOf }: Look): boolean => {
     if (one.author !== "operator" && (one.author !== "deputy" || isRevoked)) return false
     const identity = pubkeyOf(wizard)
-    const since = Math.floor(Number(db.prepare("SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - 900
+    const since = Math.floor(Number(ask(db, "SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - 900
     return [...held].some(([relay, events]) => {
-      const floor = db.prepare("SELECT at FROM floor WHERE identity = ? AND relay = ?").pluck().get(identity, relay)
+      const floor = ask(db, "SELECT at FROM floor WHERE identity = ? AND relay = ?").pluck().get(identity, relay)
       return events.has(one.event.id) && floor !== undefined && one.event.created_at >= Math.max(Number(floor), since)
     })
   }
@@ -194,18 +195,18 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
           const fault = chain.length === 0 || isPoison(one) ? undefined : checkChain(chain)
           if (fault !== undefined) violate(`P1: ${one.name} at ${wizard}: ${fault}`)
           if (isPoison(one) || chain.length === 0) continue
-          const row = db.prepare("SELECT state, ended FROM command WHERE id = ? AND wizard = ?").get(one.event.id, wizard) as
+          const row = ask(db, "SELECT state, ended FROM command WHERE id = ? AND wizard = ?").get(one.event.id, wizard) as
             | { state: string; ended: number }
             | undefined
           if (row !== undefined && (row.ended !== 1 || row.state !== chain.sort((a, b) => a.n - b.n).at(-1)?.status))
             violate(`P1: ${one.name} at ${wizard} is ${row.state} in the store, and not so on the relays`)
         }
       }
-      const open = db.prepare("SELECT count(*) FROM attempt WHERE ended_ms IS NULL").pluck().get()
+      const open = ask(db, "SELECT count(*) FROM attempt WHERE ended_ms IS NULL").pluck().get()
       if (open !== 0) violate(`P31: ${String(open)} attempts are open in the end`)
-      const dead = db.prepare("SELECT event_id, error FROM outbox WHERE state = 'dead'").all() as { event_id: string; error: string }[]
+      const dead = ask(db, "SELECT event_id, error FROM outbox WHERE state = 'dead'").all() as { event_id: string; error: string }[]
       for (const { event_id, error } of dead) violate(`P3: ${short(event_id)} is a dead letter: ${error}`)
-      const owed = db.prepare("SELECT event_id FROM outbox WHERE kind = 'publish' AND state <> 'dead'").pluck().all() as string[]
+      const owed = ask(db, "SELECT event_id FROM outbox WHERE kind = 'publish' AND state <> 'dead'").pluck().all() as string[]
       for (const relay of honest)
         for (const id of owed) if (held.get(relay)?.has(id) !== true) violate(`P3: ${relay} never got ${short(id)}`)
     },

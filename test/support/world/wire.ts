@@ -3,7 +3,7 @@
  */
 import type SQLite from "better-sqlite3"
 import { limits } from "../../../src/limits.ts"
-import type { CursorMove } from "./disk.ts"
+import { ask, type CursorMove } from "./disk.ts"
 import type { Model } from "./model.ts"
 import type { WireHears } from "./network.ts"
 
@@ -62,11 +62,11 @@ export const watchWire = (options: {
       }
     },
     moved: (store, { identity, relay, subscription, atMs }, now) => {
+      if (subscription === "commands") deep.add(`${identity} ${relay}`)
       if (steps) return
       if (atMs > now) model.violate(`P6: the cursor of ${subscription} at ${relay} is ${atMs - now} ms ahead of the clock`)
       if (subscription !== "commands") return
       const key = `${identity} ${relay}`
-      deep.add(key)
       if (!honest.has(relay)) return
       const waiting = came.get(key) ?? []
       const earlier = waiting.filter((one) => one.atMs < atMs)
@@ -79,27 +79,24 @@ export const watchWire = (options: {
       const wizard = wizards.get(identity) ?? ""
       for (const { id } of earlier) {
         if (isCommitted(store, id, wizard) || (model.byId(id)?.event.created_at ?? 0) < floor) continue
-        model.violate(`P28: the cursor at ${relay} passed ${model.byId(id)?.name}, which is not committed`)
+        model.violate(`P28: the cursor of ${wizard} at ${relay} passed ${model.byId(id)?.name}, which is not committed ${process.env["WIRE"] ? JSON.stringify({ at: model.byId(id)?.event.created_at, floor, id, atMs, earlier, q: ask(store, "SELECT id, state FROM command WHERE wizard = ? AND ended = 0").all(wizard), ro: ask(store, "SELECT version, at_ms FROM roster").all() }) : ""}`)
       }
     },
   }
 }
 
 const cursorOf = (store: SQLite.Database, identity: string, relay: string): number | undefined =>
-  store
-    .prepare("SELECT at_ms FROM cursor WHERE identity = ? AND relay = ? AND subscription = 'commands'")
+  ask(store, "SELECT at_ms FROM cursor WHERE identity = ? AND relay = ? AND subscription = 'commands'")
     .pluck()
     .get(identity, relay) as number | undefined
 
 const floorOf = (store: SQLite.Database, identity: string, relay: string): number | undefined =>
-  store.prepare("SELECT at FROM floor WHERE identity = ? AND relay = ?").pluck().get(identity, relay) as number | undefined
+  ask(store, "SELECT at FROM floor WHERE identity = ? AND relay = ?").pluck().get(identity, relay) as number | undefined
 
 const rosterSince = (store: SQLite.Database): number =>
-  Math.floor(Number(store.prepare("SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - limits.firstReadSecondsMax
+  Math.floor(Number(ask(store, "SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - limits.firstReadSecondsMax
 
 const isCommitted = (store: SQLite.Database, id: string, wizard: string): boolean =>
-  store
-    .prepare(
-      "SELECT 1 FROM actor WHERE name = @actor UNION ALL SELECT 1 FROM dead_letter WHERE actor = @actor UNION ALL SELECT 1 FROM seen WHERE id = @id AND wizard = @wizard LIMIT 1",
+  ask(store, "SELECT 1 FROM actor WHERE name = @actor UNION ALL SELECT 1 FROM dead_letter WHERE actor = @actor UNION ALL SELECT 1 FROM seen WHERE id = @id AND wizard = @wizard LIMIT 1",
     )
     .get({ actor: `command/${id}/${wizard}`, id, wizard }) !== undefined

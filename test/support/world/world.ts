@@ -79,8 +79,8 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
   let truceMs = 0
   let peace = false
   let runs = 0
-  const powerCuts = plan.ops.some((op) => (op.type === "kill" || op.type === "kill-at") && op.how === "power")
-  const homeNow = (isTwin: boolean): Home => ({ disk: openDisk({ powerCuts }), isTwin, life: undefined, stop: undefined, lives: 0 })
+  const cuts = plan.ops.flatMap((op) => (op.type === "kill" && op.how === "power" ? [op.atMs] : []))
+  const homeNow = (isTwin: boolean): Home => ({ disk: openDisk(), isTwin, life: undefined, stop: undefined, lives: 0 })
   const main = homeNow(false)
   const homes = [main]
   let saved: Buffer | undefined
@@ -113,6 +113,8 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
           kill(home, how, downMs)
         },
         hasRoom: () => !full,
+        mayLosePower: () =>
+          home.stop?.how === "power" || cuts.some((at) => at >= timeline.nowMs() && at < timeline.nowMs() + 5000),
         syncMsMax: () => syncMsMax,
       },
       trace,
