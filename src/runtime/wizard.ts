@@ -404,6 +404,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     readers.watch((url) => {
       if (readers.isOver(url)) readHistory(url, "roster")
       connections.get(url)?.resubscribe()
+      // Who had to read it for itself and is now to read it for all has read it.
+      if (!readers.isOver(url) && rosterRead.has(url) && readers.reads(url, name)) readers.over(url, name, true)
     }),
     rosters.watch(() => {
       admit()

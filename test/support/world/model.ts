@@ -82,6 +82,7 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
   const violate = (message: string): void => void violations.push(message)
   const chainOf = (key: string): Map<number, Receipt> => chains.get(key) ?? (chains.set(key, new Map()).get(key) as Map<number, Receipt>)
   const isRevoked = plan.ops.some(({ type }) => type === "revoke-deputy")
+  const isLost = plan.ops.some(({ type }) => type === "lose-home")
   const losesHome = plan.ops.some(({ type }) => type === "lose-home" || type === "restore-home")
   /** Nobody could have looked back further. */
   const historySeconds = bornSeconds - 3600 * 2 - 900
@@ -184,7 +185,8 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
             const key = keyOf(one.event.id, wizard)
             if (isEnded(key)) return []
             const last = [...(chains.get(key)?.values() ?? [])].sort((a, b) => a.n - b.n).at(-1)
-            if (last === undefined && !must(one, wizard, look)) return []
+            // What a lost home had begun is below the floor of the next by now, and stays as it is.
+            if ((last === undefined || isLost) && !must(one, wizard, look)) return []
             return [`${one.name} at ${wizard}: ${last?.status ?? "not taken up"}`]
           }),
         ),

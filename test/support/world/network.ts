@@ -30,10 +30,18 @@ export const openNetwork = (options: {
   const stalled = new Map<string, number>()
   const delays = new Map<string, number>()
 
-  const connect = (process: Owner, hears: WireHears, url: string, handlers: SocketHandlers) => {
+  const connect = (
+    process: Owner,
+    hears: WireHears,
+    url: string,
+    handlers: SocketHandlers,
+    { connectMsMax }: { readonly connectMsMax: number },
+  ) => {
     const relay = relays.get(url)
+    /** As the relay sees it, and as the process does. */
     let open = true
     let closed = false
+    let greeted = false
     let paused: string[] | undefined
     let lastIn = 0
     let lastOut = 0
@@ -58,6 +66,18 @@ export const openNetwork = (options: {
       closed = true
       handlers.closed(code, reason)
     }
+    const greet = (): void => {
+      if (closed) return
+      greeted = true
+      handlers.opened()
+    }
+    const hangUp = (reason: string): void => {
+      toRelay(() => {
+        open = false
+        relay?.gone(client)
+      })
+      end(1006, reason)
+    }
     const client: Client = {
       send: (frame, lateMs) => {
         if (!open) return
@@ -79,10 +99,11 @@ export const openNetwork = (options: {
       toRelay(() => {
         if (!process.alive || !open) return
         // The handshake's answer comes before anything that the relay says.
-        if (relay.up()) toProcess(() => !closed && handlers.opened())
+        if (relay.up()) toProcess(() => greet())
         relay.open(client)
       })
     }
+    timeline.at(timeline.nowMs() + connectMsMax, () => !greeted && hangUp("no answer in time"), process)
     return {
       send: (text: string) => {
         if (closed || !process.alive) return
@@ -94,12 +115,12 @@ export const openNetwork = (options: {
       },
       close: (code = 1000, reason = "") => {
         if (closed) return
+        if (code === 1006) return hangUp(reason)
         toRelay(() => {
           open = false
           relay?.gone(client)
         })
-        if (code === 1006) end(code, reason)
-        else toProcess(() => end(code, reason))
+        toProcess(() => end(code, reason))
       },
       bufferedBytes: () => 0,
       pause: () => {
@@ -114,7 +135,9 @@ export const openNetwork = (options: {
   }
 
   return {
-    socketFor: (process, hears) => ({ connect: (url, handlers) => connect(process, hears, url, handlers) }),
+    socketFor: (process, hears) => ({
+      connect: (url, handlers, limits) => connect(process, hears, url, handlers, limits),
+    }),
     stall: (url, forMs) => void stalled.set(url, timeline.nowMs() + forMs),
     delay: (url, mostMs) => void delays.set(url, mostMs),
   }

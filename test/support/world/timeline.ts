@@ -18,7 +18,7 @@ export interface Owner {
 export interface Timeline {
   /** Milliseconds since the world began; a fraction orders what comes by one road. */
   readonly nowMs: () => number
-  readonly at: (dueMs: number, call: () => void | Promise<void>, owner?: Owner) => () => void
+  readonly at: (dueMs: number, call: () => unknown, owner?: Owner) => () => void
   /** Runs up to that moment, or until the look, which is asked after each thing, says so. */
   readonly run: (untilMs: number, over?: () => boolean) => Promise<void>
   /** Lets promises and fibers come to rest. */
@@ -29,7 +29,7 @@ export interface Timeline {
 interface Entry {
   dueMs: number
   order: number
-  readonly call: () => void | Promise<void>
+  readonly call: () => unknown
   readonly owner: Owner | undefined
   cancelled: boolean
 }

@@ -24,20 +24,24 @@ export const watchWire = (options: {
   /** By identity and relay: genuine commands that came and were not seen to be committed. */
   const came = new Map<string, { readonly id: string; readonly atMs: number }[]>()
   const wizards = new Map<string, string>()
+  /** What was asked before in this life: the first time looks back the whole way. */
   const deep = new Set<string>()
 
   const asked = (identity: string, url: string, text: string): void => {
     const [, , filter] = JSON.parse(text) as [string, string, { readonly since?: number; readonly until?: number }]
+    const question = `${identity} ${url} ${"authors" in filter ? "by whom" : "to whom"}`
     const store = db()
     if (filter.until !== undefined || store === undefined) return
     const cursor = cursorOf(store, identity, url)
     const floor = floorOf(store, identity, url)
     if (cursor === undefined) {
+      deep.add(question)
       if (floor !== undefined && (filter.since ?? 0) > floor)
         model.violate(`P4: the first reading of ${url} begins ${(filter.since ?? 0) - floor} s above the floor`)
       return
     }
-    const lookBack = deep.has(`${identity} ${url}`) ? limits.lookBackSecondsQuick : limits.lookBackSecondsMax
+    const lookBack = deep.has(question) ? limits.lookBackSecondsQuick : limits.lookBackSecondsMax
+    deep.add(question)
     const latest = Math.floor((Math.min(cursor, nowMs()) - lookBack * 1000) / 1000)
     if ((filter.since ?? 0) > latest)
       model.violate(`P4 P5: ${url} is read from ${(filter.since ?? 0) - latest} s after the cursor less the look-back`)
@@ -62,7 +66,6 @@ export const watchWire = (options: {
       }
     },
     moved: (store, { identity, relay, subscription, atMs }, now) => {
-      if (subscription === "commands") deep.add(`${identity} ${relay}`)
       if (steps) return
       if (atMs > now) model.violate(`P6: the cursor of ${subscription} at ${relay} is ${atMs - now} ms ahead of the clock`)
       if (subscription !== "commands") return

@@ -24,7 +24,8 @@ export interface Outcome {
   readonly virtualMs: number
   /** The last lines, or all where that was asked for. */
   readonly trace: readonly string[]
-  readonly runs: number
+  /** Processes that were started. */
+  readonly lives: number
 }
 
 interface Home {
@@ -78,7 +79,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
   let syncMsMax = 20
   let truceMs = 0
   let peace = false
-  let runs = 0
+  let lives = 0
   const cuts = plan.ops.flatMap((op) => (op.type === "kill" && op.how === "power" ? [op.atMs] : []))
   const homeNow = (isTwin: boolean): Home => ({ disk: openDisk(), isTwin, life: undefined, stop: undefined, lives: 0 })
   const main = homeNow(false)
@@ -124,7 +125,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
       },
     })
     if (home.isTwin) model.instanceIsTwin(home.life.instance)
-    runs++
+    lives++
   }
   const kill = (home: Home, how: "process" | "power", downMs: number): void => {
     const { life } = home
@@ -144,6 +145,8 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
       relay.start()
       network.stall(relay.spec.url, 0)
       network.delay(relay.spec.url, 40)
+      // What was under way on a road that stalled would come only much later.
+      relay.cut(1006)
     }
   }
 
@@ -275,7 +278,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
         const twin = homeNow(true)
         homes.push(twin)
         // Where the relays are well again before it comes.
-        timeline.at(timeline.nowMs() + minute, () => start(twin))
+        timeline.at(timeline.nowMs() + minute, () => isReached() && start(twin))
         timeline.at(timeline.nowMs() + op.forMs, () => kill(twin, "process", 0))
         return
       }
@@ -289,6 +292,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
     peace = true
     full = false
     syncMsMax = 20
+    offsetMs = 0
     main.stop = undefined
     for (const home of homes) if (home.isTwin) kill(home, "process", 0)
     for (const relay of relays.values()) {
@@ -323,7 +327,10 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
       }
     }
   }
-  const backlog = (): number => main.life?.store.outbox.countPending("publish", plan.wizards[0] ?? "") ?? 1
+  const isReached = (): boolean =>
+    main.life?.hosts.every((host) => host.relays().every(({ state }) => state === "live")) === true
+  const backlog = (): number =>
+    plan.wizards.reduce((sum, name) => sum + (main.life?.store.outbox.countPending("publish", name) ?? 1), 0)
   const isBroken = (): boolean => model.violations.length > 0
 
   try {
@@ -363,7 +370,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
     timeline.close()
     process.off("unhandledRejection", lies)
   }
-  return { violations: [...model.violations], hash: hash.digest("hex"), virtualMs: timeline.nowMs(), trace: lines, runs }
+  return { violations: [...model.violations], hash: hash.digest("hex"), virtualMs: timeline.nowMs(), trace: lines, lives }
 }
 
 /** When the last of the plan is over. */
