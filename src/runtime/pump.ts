@@ -45,7 +45,8 @@ export const openPump = (options: {
           const outcomes = await engine.deliver(
             rows.map(({ actor, receipts }) => ({ actor, cause: `begin/${receipts}`, event: { type: "begin" } })),
           )
-          again ||= outcomes.includes("applied")
+          // A faulted one has left the queue, and nobody else is told of it.
+        again ||= outcomes.some((outcome) => outcome === "applied" || outcome === "faulted")
         }
       } catch (error) {
         if (error instanceof HostStopped) return

@@ -321,16 +321,19 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   /** So that an outage is told once. */
   let unwritten = false
   const take = async (url: string, batch: Batch): Promise<void> => {
+    const asked = deep.get(url)
     await intake.take(batch).catch((error: unknown) => {
+      // What is read again for it may be dated before the quick look-back (P28).
+      if (batch.subscription === "commands") deep.set(url, Symbol("not kept"))
       if (error instanceof NotCommitted && !unwritten)
         warn(`${name}: what comes in cannot be kept (${error.reason}): make room; it is read again until it can`)
       unwritten ||= error instanceof NotCommitted
       throw error
     })
     unwritten = false
-    // A stored reading that was deep when it ended was deep when it began.
-    if (batch.subscription === "commands" && batch.phase === "stored" && batch.cursorMs !== undefined && isDeep(url))
-      readDeepMs.set(url, clock.nowMs())
+    // Whoever asks for it has it begun anew, so one that ends with that demand began with it.
+    const isRead = batch.subscription === "commands" && batch.phase === "stored" && batch.cursorMs !== undefined
+    if (isRead && deep.get(url) === asked) deep.delete(url)
     if (batch.subscription !== "roster") return
     for (const { id } of batch.events) rosters.given(url).add(id)
     // A cursor is given only with everything that the relay holds.
@@ -390,14 +393,17 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       await engine.write(() => store.setting.put(name, `profile ${url}`, about)).catch(() => undefined)
   }
 
-  /** When each relay was last read back the whole way, in this life. */
-  const readDeepMs = new Map<string, number>()
-  const isDeep = (url: string): boolean =>
-    clock.nowMs() - (readDeepMs.get(url) ?? Number.NEGATIVE_INFINITY) > limits.lookBackDeepSeconds * 1000
+  /** Relays that are to be read back the whole way: at start, hourly, and where what came could not be kept. */
+  const deep = new Map<string, symbol>()
+  const isDeep = (url: string): boolean => deep.has(url)
   let cancelDeep = (): void => {}
   const readDeep = (): void => {
     cancelDeep = clock.after(limits.lookBackDeepSeconds * 1000, readDeep, { unref: true })
-    for (const [url, connection] of connections) if (isDeep(url)) connection.reread("commands")
+    for (const url of options.relays) rereadDeep(url)
+  }
+  const rereadDeep = (url: string): void => {
+    deep.set(url, Symbol("asked for"))
+    connections.get(url)?.reread("commands")
   }
   readDeep()
 
@@ -440,7 +446,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       tally()
       // Not one by one: reading a relay again is worth it when there is some room.
       if (intake.isHolding() && counts.queued(name) <= limits.queueRowsMax / 2)
-        for (const url of intake.resume()) connections.get(url)?.reread("commands")
+        for (const url of intake.resume()) rereadDeep(url)
     }),
   ]
 

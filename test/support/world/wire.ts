@@ -1,0 +1,105 @@
+/**
+ * What one process asks relays for and is given, held against its cursors on the disk (P4, P5, P6, P25, P28).
+ */
+import type SQLite from "better-sqlite3"
+import { limits } from "../../../src/limits.ts"
+import { ask, type CursorMove } from "./disk.ts"
+import type { Model } from "./model.ts"
+import type { WireHears } from "./network.ts"
+
+export interface WireWatch {
+  readonly hears: (wizard: string, identity: string) => WireHears
+  readonly moved: (db: SQLite.Database, move: CursorMove, nowMs: number) => void
+}
+
+export const watchWire = (options: {
+  readonly model: Model
+  readonly db: () => SQLite.Database | undefined
+  readonly nowMs: () => number
+  readonly honest: ReadonlySet<string>
+  /** Where the clock is set by others, a moment of the past may come again. */
+  readonly steps: boolean
+}): WireWatch => {
+  const { model, db, nowMs, honest, steps } = options
+  /** By identity and relay: genuine commands that came and were not seen to be committed. */
+  const came = new Map<string, { readonly id: string; readonly atMs: number }[]>()
+  const wizards = new Map<string, string>()
+  /** What was asked before in this life: the first time looks back the whole way. */
+  const deep = new Set<string>()
+
+  const asked = (identity: string, url: string, text: string): void => {
+    const [, , filter] = JSON.parse(text) as [string, string, { readonly since?: number; readonly until?: number }]
+    const question = `${identity} ${url} ${"authors" in filter ? "by whom" : "to whom"}`
+    const store = db()
+    if (filter.until !== undefined || store === undefined) return
+    const cursor = cursorOf(store, identity, url)
+    const floor = floorOf(store, identity, url)
+    if (cursor === undefined) {
+      deep.add(question)
+      if (floor !== undefined && (filter.since ?? 0) > floor)
+        model.violate(`P4: the first reading of ${url} begins ${(filter.since ?? 0) - floor} s above the floor`)
+      return
+    }
+    const lookBack = deep.has(question) ? limits.lookBackSecondsQuick : limits.lookBackSecondsMax
+    deep.add(question)
+    const latest = Math.floor((Math.min(cursor, nowMs()) - lookBack * 1000) / 1000)
+    if ((filter.since ?? 0) > latest)
+      model.violate(`P4 P5: ${url} is read from ${(filter.since ?? 0) - latest} s after the cursor less the look-back`)
+  }
+
+  const given = (identity: string, url: string, text: string): void => {
+    const [, , event] = JSON.parse(text) as [string, string, { readonly id: string }]
+    const issued = model.byId(event.id)
+    if (issued === undefined || JSON.stringify(event) !== JSON.stringify(issued.event)) return
+    const key = `${identity} ${url}`
+    const list = came.get(key) ?? []
+    list.push({ id: event.id, atMs: nowMs() })
+    came.set(key, list)
+  }
+
+  return {
+    hears: (wizard, identity) => {
+      wizards.set(identity, wizard)
+      return {
+        sent: (url, text) => text.startsWith('["REQ","commands/') && asked(identity, url, text),
+        received: (url, text) => text.startsWith('["EVENT","commands/') && given(identity, url, text),
+      }
+    },
+    moved: (store, { identity, relay, subscription, atMs }, now) => {
+      if (steps) return
+      if (atMs > now) model.violate(`P6: the cursor of ${subscription} at ${relay} is ${atMs - now} ms ahead of the clock`)
+      if (subscription !== "commands") return
+      const key = `${identity} ${relay}`
+      if (!honest.has(relay)) return
+      const waiting = came.get(key) ?? []
+      const earlier = waiting.filter((one) => one.atMs < atMs)
+      if (earlier.length === 0) return
+      came.set(
+        key,
+        waiting.filter((one) => one.atMs >= atMs),
+      )
+      const floor = Math.max(floorOf(store, identity, relay) ?? 0, rosterSince(store))
+      const wizard = wizards.get(identity) ?? ""
+      for (const { id } of earlier) {
+        if (isCommitted(store, id, wizard) || (model.byId(id)?.event.created_at ?? 0) < floor) continue
+        model.violate(`P28: the cursor of ${wizard} at ${relay} passed ${model.byId(id)?.name}, which is not committed ${process.env["WIRE"] ? JSON.stringify({ at: model.byId(id)?.event.created_at, floor, id, atMs, earlier, q: ask(store, "SELECT id, state FROM command WHERE wizard = ? AND ended = 0").all(wizard), ro: ask(store, "SELECT version, at_ms FROM roster").all() }) : ""}`)
+      }
+    },
+  }
+}
+
+const cursorOf = (store: SQLite.Database, identity: string, relay: string): number | undefined =>
+  ask(store, "SELECT at_ms FROM cursor WHERE identity = ? AND relay = ? AND subscription = 'commands'")
+    .pluck()
+    .get(identity, relay) as number | undefined
+
+const floorOf = (store: SQLite.Database, identity: string, relay: string): number | undefined =>
+  ask(store, "SELECT at FROM floor WHERE identity = ? AND relay = ?").pluck().get(identity, relay) as number | undefined
+
+const rosterSince = (store: SQLite.Database): number =>
+  Math.floor(Number(ask(store, "SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - limits.firstReadSecondsMax
+
+const isCommitted = (store: SQLite.Database, id: string, wizard: string): boolean =>
+  ask(store, "SELECT 1 FROM actor WHERE name = @actor UNION ALL SELECT 1 FROM dead_letter WHERE actor = @actor UNION ALL SELECT 1 FROM seen WHERE id = @id AND wizard = @wizard LIMIT 1",
+    )
+    .get({ actor: `command/${id}/${wizard}`, id, wizard }) !== undefined
