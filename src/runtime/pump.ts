@@ -46,7 +46,7 @@ export const openPump = (options: {
             rows.map(({ actor, receipts }) => ({ actor, cause: `begin/${receipts}`, event: { type: "begin" } })),
           )
           // A faulted one has left the queue, and nobody else is told of it.
-        again ||= outcomes.some((outcome) => outcome === "applied" || outcome === "faulted")
+          again ||= outcomes.some((outcome) => outcome === "applied" || outcome === "faulted")
         }
       } catch (error) {
         if (error instanceof HostStopped) return

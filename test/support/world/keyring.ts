@@ -6,7 +6,13 @@ import { hash } from "node:crypto"
 import { openSignatures } from "../../../src/identity/signature-pool.ts"
 import type { Signer } from "../../../src/identity/signer.ts"
 import type { VerifierShape } from "../../../src/identity/verifier.ts"
-import { eventId, withId, type EventTemplate, type NostrEvent, type UnsignedEvent } from "../../../src/protocol/event.ts"
+import {
+  eventId,
+  withId,
+  type EventTemplate,
+  type NostrEvent,
+  type UnsignedEvent,
+} from "../../../src/protocol/event.ts"
 
 export interface Keyring {
   readonly verifier: VerifierShape

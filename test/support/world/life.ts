@@ -2,7 +2,7 @@
  * One process of the runtime in a world: the same parts as `src/runtime/runtime.ts` puts together, on a disk, a clock, a
  * network and keys that are the world's. It lives until it is stopped; nothing of it is heard afterwards.
  */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import { openAlarms } from "../../../src/engine/alarms.ts"
 import { commandKind, commandProjection, type Received } from "../../../src/engine/commands.ts"
 import { openEngine, type EngineShape, type Projection, type Stepped } from "../../../src/engine/engine.ts"
@@ -21,7 +21,7 @@ import { ask, type Disk, type DiskHooks } from "./disk.ts"
 import { simulatedExecutor } from "./executor.ts"
 import type { Keyring } from "./keyring.ts"
 import type { Model } from "./model.ts"
-import type { Network } from "./network.ts"
+import type { Network, WireHears } from "./network.ts"
 import type { Plan } from "./plan.ts"
 import { clockOf, type Owner, type Timeline } from "./timeline.ts"
 import { watchWire } from "./wire.ts"
@@ -32,8 +32,6 @@ export interface Life {
   readonly engine: EngineShape
   readonly store: StoreShape
   readonly hosts: readonly WizardHost[]
-  /** The machine wakes up. */
-  readonly nowMs: () => number
 }
 
 export interface LifeOptions {
@@ -47,8 +45,12 @@ export interface LifeOptions {
   readonly disk: Disk
   readonly chance: ChanceShape
   readonly model: Model
-  readonly disturbs: Pick<DiskHooks, "stops" | "stop" | "hasRoom" | "mayLosePower"> & { readonly syncMsMax: () => number }
+  readonly disturbs: Pick<DiskHooks, "stops" | "stop" | "hasRoom" | "mayLosePower"> & {
+    readonly syncMsMax: () => number
+  }
   readonly trace: (line: string) => void
+  /** For whoever reads the whole trace; it counts for nothing. */
+  readonly note: (line: string) => void
   /** It cannot go on by itself. */
   readonly ended: (reason: string) => void
 }
@@ -126,6 +128,16 @@ export const startLife = (options: LifeOptions): Life => {
   const publisher = openPublisher({ engine, store, clock, limits, warn })
   const readers = openRosterReaders()
   const life: object = owner
+  const overheard = (name: string, { sent, received }: WireHears): WireHears => ({
+    sent: (url, text) => {
+      options.note(`${name} > ${url} ${text}`)
+      sent(url, text)
+    },
+    received: (url, text) => {
+      options.note(`${name} < ${url} ${text}`)
+      received(url, text)
+    },
+  })
   const hosts = plan.wizards.map((name) => {
     const signer = keyring.signer(name)
     publisher.open(name, signer, relays)
@@ -169,7 +181,7 @@ export const startLife = (options: LifeOptions): Life => {
         },
         clock,
         chance,
-        socket: options.network.socketFor(owner, process.env["WIRE"] ? ((h) => ({ sent: (u: string, t: string) => { trace(`${name} > ${u} ${t.slice(0, 200)}`); h.sent(u, t) }, received: (u: string, t: string) => { trace(`${name} < ${u} ${t.slice(0, 100)}`); h.received(u, t) } }))(wire.hears(name, signer.pubkey)) : wire.hears(name, signer.pubkey)),
+        socket: options.network.socketFor(owner, overheard(name, wire.hears(name, signer.pubkey))),
         limits,
         startedMs: clock.nowMs(),
         warn,
@@ -185,9 +197,9 @@ export const startLife = (options: LifeOptions): Life => {
   const end = (reason: unknown): void => {
     if (owner.alive) options.ended(String(reason))
   }
-  Effect.runFork(tree.run).addObserver((exit) => end(exit._tag === "Failure" ? exit.cause : "its tree ended"))
+  Effect.runFork(tree.run).addObserver((exit) => end(Exit.isFailure(exit) ? exit.cause : "its tree ended"))
   void engine.failed.then(end)
-  return { owner, instance, engine, store, hosts, nowMs: clock.nowMs }
+  return { owner, instance, engine, store, hosts }
 }
 
 /** A command whose word is poison makes the step throw: at once, or only when it is to begin. */

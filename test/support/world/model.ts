@@ -55,7 +55,13 @@ export interface Model {
 }
 
 export interface Runs {
-  readonly began: (run: { readonly life: object; readonly key: string; readonly isTwin: boolean; readonly authorised: boolean; readonly nowMs: number }) => void
+  readonly began: (run: {
+    readonly life: object
+    readonly key: string
+    readonly isTwin: boolean
+    readonly authorised: boolean
+    readonly nowMs: number
+  }) => void
   readonly over: (key: string) => void
   /** A process is gone, and what it ran. */
   readonly gone: (life: object) => void
@@ -70,7 +76,11 @@ export interface Look {
   readonly pubkeyOf: (wizard: string) => string
 }
 
-export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: number; readonly wizardKeys: ReadonlySet<string> }): Model => {
+export const openModel = (options: {
+  readonly plan: Plan
+  readonly bornSeconds: number
+  readonly wizardKeys: ReadonlySet<string>
+}): Model => {
   const { plan, bornSeconds, wizardKeys } = options
   const violations: string[] = []
   const names = new Map<string, Issued>()
@@ -80,7 +90,8 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
   const known = new Set<string>()
   const twins = new Set<string>()
   const violate = (message: string): void => void violations.push(message)
-  const chainOf = (key: string): Map<number, Receipt> => chains.get(key) ?? (chains.set(key, new Map()).get(key) as Map<number, Receipt>)
+  const chainOf = (key: string): Map<number, Receipt> =>
+    chains.get(key) ?? (chains.set(key, new Map()).get(key) as Map<number, Receipt>)
   const isRevoked = plan.ops.some(({ type }) => type === "revoke-deputy")
   const isLost = plan.ops.some(({ type }) => type === "lose-home")
   const losesHome = plan.ops.some(({ type }) => type === "lose-home" || type === "restore-home")
@@ -93,14 +104,19 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
   const takeReceipt = (receipt: Receipt, relay: string): void => {
     const key = keyOf(receipt.command, receipt.wizard)
     const command = ids.get(receipt.command)
-    if (command === undefined) return violate(`P7: ${receipt.wizard} answers ${short(receipt.command)}, which nobody wrote`)
-    if (!mayRun(command)) violate(`P25 P29: ${receipt.wizard} answers ${command.name}, which is a stranger's or history`)
-    if (!command.targets.includes(receipt.wizard)) violate(`P1: ${receipt.wizard} answers ${command.name}, which is not for it`)
+    if (command === undefined)
+      return violate(`P7: ${receipt.wizard} answers ${short(receipt.command)}, which nobody wrote`)
+    if (!mayRun(command))
+      violate(`P25 P29: ${receipt.wizard} answers ${command.name}, which is a stranger's or history`)
+    if (!command.targets.includes(receipt.wizard))
+      violate(`P1: ${receipt.wizard} answers ${command.name}, which is not for it`)
     if (twins.has(receipt.instance)) violate(`P26: a second instance of ${receipt.wizard} answers ${command.name}`)
     const chain = chainOf(key)
     const held = chain.get(receipt.n)
     if (held !== undefined && held.id !== receipt.id)
-      return violate(`P1: the chain of ${command.name} at ${receipt.wizard} forks at ${receipt.n} (${held.status}, ${receipt.status}) on ${relay}`)
+      return violate(
+        `P1: the chain of ${command.name} at ${receipt.wizard} forks at ${receipt.n} (${held.status}, ${receipt.status}) on ${relay}`,
+      )
     chain.set(receipt.n, receipt)
     const end = [...chain.values()].find(({ status }) => isEnd(status))
     if (end !== undefined && [...chain.keys()].some((n) => n > end.n))
@@ -136,7 +152,8 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
     durable: (id) => void durable.add(id),
     taken: (event, relay) => {
       if (!wizardKeys.has(event.pubkey) || event.kind === Kind.profile || readHeartbeat(event) !== undefined) return
-      if (!durable.has(event.id)) violate(`P2: ${relay} was told of ${short(event.id)} (kind ${event.kind}) before it was durable`)
+      if (!durable.has(event.id))
+        violate(`P2: ${relay} was told of ${short(event.id)} (kind ${event.kind}) before it was durable`)
       if (known.has(event.id)) return
       known.add(event.id)
       const receipt = readReceipt(event)
@@ -158,7 +175,11 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
         if (!authorised) violate(`P29: ${name} runs although its author has no authority`)
         if (running.has(key)) violate(`P31: two runs of ${name} at a time`)
         if (isEnded(key)) violate(`P25: ${name} runs after its end`)
-        if (command !== undefined && chains.get(key) === undefined && nowMs / 1000 - command.event.created_at > staleSeconds)
+        if (
+          command !== undefined &&
+          chains.get(key) === undefined &&
+          nowMs / 1000 - command.event.created_at > staleSeconds
+        )
           violate(`P25: ${name} is stale, and runs`)
         if (command?.deadlineMs !== undefined && nowMs > command.deadlineMs + 10_000)
           violate(`P16: ${name} begins after its deadline`)
@@ -197,18 +218,24 @@ export const openModel = (options: { readonly plan: Plan; readonly bornSeconds: 
           const fault = chain.length === 0 || isPoison(one) ? undefined : checkChain(chain)
           if (fault !== undefined) violate(`P1: ${one.name} at ${wizard}: ${fault}`)
           if (isPoison(one) || chain.length === 0) continue
-          const row = ask(db, "SELECT state, ended FROM command WHERE id = ? AND wizard = ?").get(one.event.id, wizard) as
-            | { state: string; ended: number }
-            | undefined
+          const row = ask(db, "SELECT state, ended FROM command WHERE id = ? AND wizard = ?").get(
+            one.event.id,
+            wizard,
+          ) as { state: string; ended: number } | undefined
           if (row !== undefined && (row.ended !== 1 || row.state !== chain.sort((a, b) => a.n - b.n).at(-1)?.status))
             violate(`P1: ${one.name} at ${wizard} is ${row.state} in the store, and not so on the relays`)
         }
       }
       const open = ask(db, "SELECT count(*) FROM attempt WHERE ended_ms IS NULL").pluck().get()
       if (open !== 0) violate(`P31: ${String(open)} attempts are open in the end`)
-      const dead = ask(db, "SELECT event_id, error FROM outbox WHERE state = 'dead'").all() as { event_id: string; error: string }[]
+      const dead = ask(db, "SELECT event_id, error FROM outbox WHERE state = 'dead'").all() as {
+        event_id: string
+        error: string
+      }[]
       for (const { event_id, error } of dead) violate(`P3: ${short(event_id)} is a dead letter: ${error}`)
-      const owed = ask(db, "SELECT event_id FROM outbox WHERE kind = 'publish' AND state <> 'dead'").pluck().all() as string[]
+      const owed = ask(db, "SELECT event_id FROM outbox WHERE kind = 'publish' AND state <> 'dead'")
+        .pluck()
+        .all() as string[]
       for (const relay of honest)
         for (const id of owed) if (held.get(relay)?.has(id) !== true) violate(`P3: ${relay} never got ${short(id)}`)
     },

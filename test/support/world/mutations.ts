@@ -35,11 +35,13 @@ export const mutations: Readonly<Record<string, readonly Mutation[]>> = {
     },
   ],
   "batch dropped after a failed commit": [
-    { file: "actors/relay-intake.ts", from: "      deps.failed(subscription, error)\n      return\n", to: "      return void error\n" },
+    {
+      file: "actors/relay-intake.ts",
+      from: "      deps.failed(subscription, error)\n      return\n",
+      to: "      return void error\n",
+    },
   ],
-  "since exclusive": [
-    { file: "actors/paging.ts", from: "{ since: window.since }", to: "{ since: window.since + 1 }" },
-  ],
+  "since exclusive": [{ file: "actors/paging.ts", from: "{ since: window.since }", to: "{ since: window.since + 1 }" }],
   "dedupe before verification": [
     {
       file: "actors/relay-reading.ts",
@@ -66,9 +68,7 @@ export const mutations: Readonly<Record<string, readonly Mutation[]>> = {
       to: "  let closed = false\n  for (const { actor, name } of store.timer.due(Number.MAX_SAFE_INTEGER, 1e6))\n    store.database.transaction(() => store.timer.remove(actor, name))\n",
     },
   ],
-  "resend dropped": [
-    { file: "src/publish/publisher.ts", from: "    place = floor\n    pump()\n", to: "    pump()\n" },
-  ],
+  "resend dropped": [{ file: "src/publish/publisher.ts", from: "    place = floor\n    pump()\n", to: "    pump()\n" }],
   "stale command run": [
     {
       file: "src/intake/intake.ts",
@@ -103,7 +103,10 @@ for (const [name, changes] of Object.entries(mutations)) {
       const text = readFileSync(join(dir, file), "utf8")
       const times = text.split(from).length - 1
       if (times !== 1) throw new Error(`"${name}": its text stands ${times} times in ${file}, and must once`)
-      writeFileSync(join(dir, file), text.replace(from, () => to))
+      writeFileSync(
+        join(dir, file),
+        text.replace(from, () => to),
+      )
     }
     const script = join(dir, "test/support/world/simulate.ts")
     const { status, stdout, stderr } = spawnSync(

@@ -154,7 +154,8 @@ export const planOf = (seed: number, signatures: Plan["signatures"] = "fast", mi
   }
   if (likely(0.1)) command({ ageSeconds: -100 * 365 * 86_400, author: "operator" })
   if (likely(0.15)) command({ body: "poison", author: "operator" })
-  if (likely(0.35)) ops.push({ type: "at-floor", atMs: when(), name: nameOf(), target: pick(wizards), relay: pick(urls) })
+  if (likely(0.35))
+    ops.push({ type: "at-floor", atMs: when(), name: nameOf(), target: pick(wizards), relay: pick(urls) })
   const named = ops.flatMap((op) => (op.type === "command" ? [op] : []))
   for (let n = between(0, 4); n > 0; n--) {
     const { name, atMs } = pick(named)
@@ -189,10 +190,17 @@ export const planOf = (seed: number, signatures: Plan["signatures"] = "fast", mi
   for (let n = between(0, 5); n > 0; n--) {
     const chosen = faultNames.filter(() => likely(0.25))
     const faults = Object.fromEntries(chosen.map((name) => [name, rate()]))
-    ops.push({ type: "faults", atMs: between(0, calmMs), relay: pick(urls), faults, forMs: between(minute, 20 * minute) })
+    ops.push({
+      type: "faults",
+      atMs: between(0, calmMs),
+      relay: pick(urls),
+      faults,
+      forMs: between(minute, 20 * minute),
+    })
   }
   for (const relay of urls) if (likely(0.4)) ops.push({ type: "delay", atMs: 0, relay, mostMs: pick([5, 500, 3000]) })
-  for (let n = between(0, 6); n > 0; n--) ops.push({ type: "cut", atMs: when(), relay: pick(urls), code: pick([1000, 1001, 1006]) })
+  for (let n = between(0, 6); n > 0; n--)
+    ops.push({ type: "cut", atMs: when(), relay: pick(urls), code: pick([1000, 1001, 1006]) })
   for (let n = between(0, 3); n > 0; n--)
     ops.push({ type: "stall", atMs: when(), relay: pick(urls), forMs: pick([5_000, 30_000, 10 * minute]) })
 
@@ -216,8 +224,11 @@ export const planOf = (seed: number, signatures: Plan["signatures"] = "fast", mi
     })
   }
   if (likely(0.3)) ops.push({ type: "disk-full", atMs: when(), forMs: between(1000, 3 * minute) })
-  if (likely(0.4)) ops.push({ type: "slow-disk", atMs: when(), forMs: between(minute, 10 * minute), mostMs: pick([100, 2000]) })
-  if (likely(0.2)) for (let n = between(1, 3); n > 0; n--) ops.push({ type: "step-clock", atMs: when(), byMs: pick([-hour, hour, -minute]) })
+  if (likely(0.4))
+    ops.push({ type: "slow-disk", atMs: when(), forMs: between(minute, 10 * minute), mostMs: pick([100, 2000]) })
+  if (likely(0.2))
+    for (let n = between(1, 3); n > 0; n--)
+      ops.push({ type: "step-clock", atMs: when(), byMs: pick([-hour, hour, -minute]) })
   if (likely(0.25)) ops.push({ type: "sleep", atMs: when(), forMs: pick([minute, hour, day]) })
   if (likely(0.2)) ops.push({ type: "revoke-deputy", atMs: when() })
   if (losesHome) {
@@ -254,7 +265,13 @@ const away = (
   },
 ): void => {
   const atMs = about.calmMs + 1000
-  const command = { type: "command", author: "operator", form: "command", targets: [about.target], relays: about.urls } as const
+  const command = {
+    type: "command",
+    author: "operator",
+    form: "command",
+    targets: [about.target],
+    relays: about.urls,
+  } as const
   ops.push({ type: "kill", atMs, how: "process", downMs: 15 * day })
   ops.push({ ...command, atMs: atMs + minute, name: `${about.name}-stale`, body: "too late", ageSeconds: 0 })
   ops.push({ ...command, atMs: atMs + 14.9 * day, name: `${about.name}-late`, body: "still wanted", ageSeconds: 0 })

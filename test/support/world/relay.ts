@@ -71,7 +71,8 @@ export const openRelay = (options: {
     const keeping = keepingOf(event.kind)
     if (keeping === "ephemeral") return true
     const d = tagValue(event, "d") ?? ""
-    const replaces = keeping === "replaceable" || (keeping === "addressable" && (event.kind !== Kind.command || d !== ""))
+    const replaces =
+      keeping === "replaceable" || (keeping === "addressable" && (event.kind !== Kind.command || d !== ""))
     if (replaces) {
       for (const [id, held] of events) {
         if (held.kind !== event.kind || held.pubkey !== event.pubkey || (tagValue(held, "d") ?? "") !== d) continue
@@ -172,19 +173,18 @@ export const openRelay = (options: {
     },
     whisper: (event) => {
       for (const [client, session] of sessions)
-        for (const [id, filter] of session.subscriptions)
-          if (matches(filter, event)) client.send(["EVENT", id, event])
+        for (const [id, filter] of session.subscriptions) if (matches(filter, event)) client.send(["EVENT", id, event])
     },
     faults: (given) => {
       faults = given
     },
     cut: (code) => {
-      for (const client of [...sessions.keys()]) client.drop(code, "cut")
+      for (const client of sessions.keys()) client.drop(code, "cut")
       sessions.clear()
     },
     stop: (loseData) => {
       up = false
-      for (const client of [...sessions.keys()]) client.drop(1006, "the relay stopped")
+      for (const client of sessions.keys()) client.drop(1006, "the relay stopped")
       sessions.clear()
       if (loseData) events.clear()
     },
@@ -193,4 +193,3 @@ export const openRelay = (options: {
     },
   }
 }
-

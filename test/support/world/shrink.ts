@@ -12,7 +12,7 @@ export const shrink = async (plan: Plan, fails: (plan: Plan) => Promise<boolean>
     return true
   }
   for (let size = Math.ceil(best.ops.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let at = 0; at < best.ops.length; ) {
+    for (let at = 0; at < best.ops.length;) {
       const ops = [...best.ops.slice(0, at), ...best.ops.slice(at + size)]
       if (!(await attempt({ ...best, ops }))) at += size
     }

@@ -100,7 +100,8 @@ export const openTimeline = (): Timeline => {
 /** The clock of one process: its timers die with it, and its wall clock may be set by others. */
 export const clockOf = (timeline: Timeline, owner: Owner, epochMs: number, offsetMs: () => number): ClockShape => ({
   nowMs: () => Math.floor(epochMs + timeline.nowMs() + offsetMs()),
-  after: (delayMs, call) => (owner.alive ? timeline.at(timeline.nowMs() + Math.max(0, delayMs), call, owner) : () => {}),
+  after: (delayMs, call) =>
+    owner.alive ? timeline.at(timeline.nowMs() + Math.max(0, delayMs), call, owner) : () => {},
 })
 
 const before = (a: Entry, b: Entry): boolean => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order)

@@ -67,7 +67,8 @@ export const watchWire = (options: {
     },
     moved: (store, { identity, relay, subscription, atMs }, now) => {
       if (steps) return
-      if (atMs > now) model.violate(`P6: the cursor of ${subscription} at ${relay} is ${atMs - now} ms ahead of the clock`)
+      if (atMs > now)
+        model.violate(`P6: the cursor of ${subscription} at ${relay} is ${atMs - now} ms ahead of the clock`)
       if (subscription !== "commands") return
       const key = `${identity} ${relay}`
       if (!honest.has(relay)) return
@@ -82,7 +83,7 @@ export const watchWire = (options: {
       const wizard = wizards.get(identity) ?? ""
       for (const { id } of earlier) {
         if (isCommitted(store, id, wizard) || (model.byId(id)?.event.created_at ?? 0) < floor) continue
-        model.violate(`P28: the cursor of ${wizard} at ${relay} passed ${model.byId(id)?.name}, which is not committed ${process.env["WIRE"] ? JSON.stringify({ at: model.byId(id)?.event.created_at, floor, id, atMs, earlier, q: ask(store, "SELECT id, state FROM command WHERE wizard = ? AND ended = 0").all(wizard), ro: ask(store, "SELECT version, at_ms FROM roster").all() }) : ""}`)
+        model.violate(`P28: the cursor of ${wizard} at ${relay} passed ${model.byId(id)?.name}, which is not committed`)
       }
     },
   }
@@ -100,6 +101,7 @@ const rosterSince = (store: SQLite.Database): number =>
   Math.floor(Number(ask(store, "SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - limits.firstReadSecondsMax
 
 const isCommitted = (store: SQLite.Database, id: string, wizard: string): boolean =>
-  ask(store, "SELECT 1 FROM actor WHERE name = @actor UNION ALL SELECT 1 FROM dead_letter WHERE actor = @actor UNION ALL SELECT 1 FROM seen WHERE id = @id AND wizard = @wizard LIMIT 1",
-    )
-    .get({ actor: `command/${id}/${wizard}`, id, wizard }) !== undefined
+  ask(
+    store,
+    "SELECT 1 FROM actor WHERE name = @actor UNION ALL SELECT 1 FROM dead_letter WHERE actor = @actor UNION ALL SELECT 1 FROM seen WHERE id = @id AND wizard = @wizard LIMIT 1",
+  ).get({ actor: `command/${id}/${wizard}`, id, wizard }) !== undefined

@@ -5,7 +5,14 @@
 import { createHash } from "node:crypto"
 import type { NostrEvent, Tag } from "../../../src/protocol/event.ts"
 import { Kind } from "../../../src/protocol/kinds.ts"
-import { amend, isRosterFault, parseRoster, rosterTemplate, type Roster, type RosterChange } from "../../../src/protocol/roster.ts"
+import {
+  amend,
+  isRosterFault,
+  parseRoster,
+  rosterTemplate,
+  type Roster,
+  type RosterChange,
+} from "../../../src/protocol/roster.ts"
 import { seededChance } from "../../../src/services/chance.ts"
 import { openDisk, type Disk, type StopPoint } from "./disk.ts"
 import { forge } from "./forge.ts"
@@ -33,7 +40,9 @@ interface Home {
   readonly isTwin: boolean
   life: Life | undefined
   /** Where the next process-stop waits. */
-  stop: { readonly point: StopPoint; skip: number; readonly how: "process" | "power"; readonly downMs: number } | undefined
+  stop:
+    | { readonly point: StopPoint; skip: number; readonly how: "process" | "power"; readonly downMs: number }
+    | undefined
   lives: number
 }
 
@@ -45,7 +54,8 @@ const traceRows = 400
 
 export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boolean } = {}): Promise<Outcome> => {
   const timeline = openTimeline()
-  const lies = (reason: unknown): void => model.violate(`P24: nobody caught ${reason instanceof Error ? reason.stack : String(reason)}`)
+  const lies = (reason: unknown): void =>
+    model.violate(`P24: nobody caught ${reason instanceof Error ? reason.stack : String(reason)}`)
   process.on("unhandledRejection", lies)
   const hash = createHash("sha256")
   const lines: string[] = []
@@ -54,6 +64,9 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
     hash.update(`${full}\n`)
     lines.push(full)
     if (options.keepTrace !== true && lines.length > 2 * traceRows) lines.splice(0, traceRows)
+  }
+  const note = (line: string): void => {
+    if (options.keepTrace === true) lines.push(`${timeline.nowMs().toFixed(3)}   ${line}`)
   }
   const keyring = await openKeyring(plan.signatures)
   const pubkeyOf = (name: string): string => keyring.signer(name).pubkey
@@ -119,6 +132,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
         syncMsMax: () => syncMsMax,
       },
       trace,
+      note,
       ended: (reason) => {
         trace(`the process ends by itself: ${reason}`)
         timeline.at(timeline.nowMs(), () => kill(home, "process", 1000))
@@ -179,7 +193,14 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
       content,
     })
     const hasDeadline = deadlineMs !== undefined && form === "command"
-    model.issue({ name, event, author, body, targets, deadlineMs: hasDeadline ? Math.floor(deadlineMs / 1000) * 1000 : undefined })
+    model.issue({
+      name,
+      event,
+      author,
+      body,
+      targets,
+      deadlineMs: hasDeadline ? Math.floor(deadlineMs / 1000) * 1000 : undefined,
+    })
     trace(`${author} writes ${name} ${event.id}`)
     return event
   }
@@ -209,7 +230,14 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
       case "at-floor": {
         const floor = main.life?.store.cursor.floor(pubkeyOf(op.target), op.relay)
         if (floor === undefined) return
-        const event = await write({ ...op, author: "operator", form: "command", body: "just in time", targets: [op.target], createdAt: floor })
+        const event = await write({
+          ...op,
+          author: "operator",
+          form: "command",
+          body: "just in time",
+          targets: [op.target],
+          createdAt: floor,
+        })
         return relayOf(op.relay).give(event)
       }
       case "republish": {
@@ -321,7 +349,12 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
         retried.set(`${name} ${wizard}`, last.id)
         model.retried(event.id, wizard)
         const createdAt = Math.floor(nowMs() / 1000)
-        const word = { author: "operator", form: "command", body: `retry ${event.id.slice(0, 24)}`, targets: [wizard] } as const
+        const word = {
+          author: "operator",
+          form: "command",
+          body: `retry ${event.id.slice(0, 24)}`,
+          targets: [wizard],
+        } as const
         const retry = await write({ ...word, name: `retry-${last.id.slice(0, 8)}`, createdAt })
         for (const relay of relays.values()) relay.give(retry)
       }
@@ -335,7 +368,11 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
 
   try {
     await amendRoster(
-      ...(["operator", "deputy"] as const).map((label) => ({ type: "add-operator" as const, pubkey: pubkeyOf(label), label })),
+      ...(["operator", "deputy"] as const).map((label) => ({
+        type: "add-operator" as const,
+        pubkey: pubkeyOf(label),
+        label,
+      })),
       ...plan.wizards.map((name) => ({
         type: "add-wizard" as const,
         name,
@@ -370,7 +407,13 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
     timeline.close()
     process.off("unhandledRejection", lies)
   }
-  return { violations: [...model.violations], hash: hash.digest("hex"), virtualMs: timeline.nowMs(), trace: lines, lives }
+  return {
+    violations: [...model.violations],
+    hash: hash.digest("hex"),
+    virtualMs: timeline.nowMs(),
+    trace: lines,
+    lives,
+  }
 }
 
 /** When the last of the plan is over. */
