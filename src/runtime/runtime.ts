@@ -8,9 +8,8 @@ import { openAlarms } from "../engine/alarms.ts"
 import { commandKind, commandProjection } from "../engine/commands.ts"
 import { openEngine, type EngineShape } from "../engine/engine.ts"
 import { upgradeActors } from "../engine/upgrade.ts"
-import { isOperator, isName, isWizardClass } from "../protocol/roster.ts"
+import { isOperator } from "../protocol/roster.ts"
 import { openPublisher } from "../publish/publisher.ts"
-import { npubOf } from "../identity/keys.ts"
 import { SignaturePool } from "../identity/signature-pool.ts"
 import { Verifier } from "../identity/verifier.ts"
 import { serveRelay } from "../relay/relay.ts"
@@ -22,9 +21,10 @@ import { takeLock } from "../store/lock.ts"
 import { openStore, Store, type StoreShape } from "../store/store.ts"
 import { answers } from "./answers.ts"
 import { serveControl } from "./control.ts"
+import { handlersOf } from "./handlers.ts"
 import { makeHome } from "./home.ts"
 import { pinCouncil, readIdentities, settleRoster } from "./identities.ts"
-import { StartRefused, type RuntimeOptions } from "./options.ts"
+import type { RuntimeOptions } from "./options.ts"
 import { openOutgoing } from "./outgoing.ts"
 import { openRosterReaders } from "./roster-readers.ts"
 import { openRosterKeeper, type RosterKeeper } from "./roster-keeper.ts"
@@ -230,7 +230,7 @@ export const runtimeOver = (
     }
     yield* Effect.acquireRelease(
       Effect.tryPromise({
-        try: () => serveControl(home.control, handlersOf(runtime, outgoing.nudge), limits.controlBytesMax),
+        try: () => serveControl(home.control, handlersOf(runtime, publisher, outgoing.nudge), limits.controlBytesMax),
         catch: (error) => error,
       }),
       (control) => Effect.promise(control.close),
@@ -278,43 +278,3 @@ const farewell = (
     const unwatch = engine.watch(look)
     look()
   })
-
-const handlersOf = (runtime: Runtime, nudge: () => void): Parameters<typeof serveControl>[1] => {
-  const named = (name: string | undefined): readonly WizardHost[] => {
-    const found = runtime.wizards.filter((wizard) => name === undefined || wizard.name === name)
-    if (found.length === 0) throw new StartRefused({ reason: `no wizard called ${name} runs here` })
-    return found
-  }
-  return {
-    ping: () => ({ pid: process.pid, relays: runtime.relays, council: runtime.rosters.council }),
-    ps: () => ({
-      tree: runtime.tree(),
-      wizards: runtime.wizards.map((wizard) => ({
-        name: wizard.name,
-        pubkey: wizard.pubkey,
-        ...wizard.status(),
-        relays: wizard.relays(),
-      })),
-      counts: runtime.counts(),
-      restarts: runtime.store.restart.recent(20),
-    }),
-    claim: ({ wizard }) => {
-      const waiting = named(wizard).filter((host) => ["listening", "standby"].includes(host.status().state))
-      for (const host of waiting) host.claim()
-      return { claimed: waiting.map(({ name }) => name) }
-    },
-    admit: async ({ name = "", pubkey = "", class: className = "" }) => {
-      if (!isName(name) || !isWizardClass(className))
-        throw new StartRefused({ reason: `${name} cannot be admitted as "${className}"` })
-      const held = runtime.rosters.inForce()
-      const known = held?.wizards.find((wizard) => wizard.name === name || wizard.pubkey === pubkey)
-      if (known !== undefined)
-        throw new StartRefused({ reason: `${known.name} is admitted already, with the key ${npubOf(known.pubkey)}` })
-      if (pubkey === runtime.rosters.council || (held !== undefined && isOperator(held, pubkey)))
-        throw new StartRefused({ reason: "that key commands the council, it cannot be a wizard's as well" })
-      const roster = await runtime.rosters.amend([{ type: "add-wizard", name, pubkey, class: className }])
-      return { version: roster.version }
-    },
-    outgoing: () => nudge(),
-  }
-}
