@@ -6,6 +6,7 @@ import { SignaturePool } from "../identity/signature-pool.ts"
 import { live } from "../runtime/live.ts"
 import { openRuntime, type Runtime } from "../runtime/runtime.ts"
 import { systemClock } from "../services/clock.ts"
+import { isPublicUrl } from "../protocol/relay-list.ts"
 import { wizardByName } from "../protocol/roster.ts"
 import type { Home } from "../runtime/home.ts"
 import type { WizardHost } from "../runtime/wizard.ts"
@@ -77,7 +78,10 @@ const tellOf = (runtime: Runtime, backend: string, home: Home, instanceWaitSecon
   const rest = (): void => {
     if (isRestTold) return
     isRestTold = true
-    for (const url of relays) print(row("relay", url, runtime.embedded ? "embedded" : ""))
+    for (const [n, url] of relays.list().entries())
+      print(row("relay", url, n === 0 && runtime.embedded ? "embedded" : ""))
+    if (!relays.list().some(isPublicUrl))
+      print(row("", "no relay that others can reach: no list of relays is published (kind 10002)", ""))
     const kept = runtime.keepsCouncil ? "signs who may command; kept here, back it up" : "its secret is elsewhere"
     print(row("council", npubOf(rosters.council), `(${kept})`))
     const operator = runtime.operator()

@@ -10,7 +10,18 @@ import { Schema } from "effect"
 
 export const controlVersion = 1
 
-export const controlVerbs = ["ping", "ps", "claim", "admit", "outgoing", "outbox-resend", "outbox-drop"] as const
+export const controlVerbs = [
+  "ping",
+  "ps",
+  "claim",
+  "admit",
+  "outgoing",
+  "outbox-resend",
+  "outbox-drop",
+  "relays",
+  "relays-add",
+  "relays-remove",
+] as const
 
 const Request = Schema.Struct({
   v: Schema.Literal(controlVersion),

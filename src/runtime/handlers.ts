@@ -15,7 +15,7 @@ export const handlersOf = (runtime: Runtime, publisher: Publisher, nudge: () => 
     return found
   }
   return {
-    ping: () => ({ pid: process.pid, relays: runtime.relays, council: runtime.rosters.council }),
+    ping: () => ({ pid: process.pid, relays: runtime.relays.list(), council: runtime.rosters.council }),
     ps: () => ({
       tree: runtime.tree(),
       wizards: runtime.wizards.map((wizard) => ({
@@ -45,6 +45,12 @@ export const handlersOf = (runtime: Runtime, publisher: Publisher, nudge: () => 
       return { version: roster.version }
     },
     outgoing: () => nudge(),
+    relays: () =>
+      runtime.wizards.flatMap(({ name, relays }) =>
+        relays().map((report) => ({ wizard: name, ...report, backlog: publisher.backlog(name, report.url) })),
+      ),
+    "relays-add": async ({ url = "" }) => ({ url: await runtime.relays.add(url) }),
+    "relays-remove": async ({ url = "" }) => ({ url: await runtime.relays.remove(url) }),
     "outbox-resend": async ({ which = "" }) => {
       const { count, wizards } = await forDeadLetters(runtime.store, which, publisher.resend)
       const away = wizards.filter((name) => !runtime.wizards.some((wizard) => wizard.name === name))

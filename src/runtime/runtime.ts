@@ -26,6 +26,7 @@ import { makeHome } from "./home.ts"
 import { pinCouncil, readIdentities, settleRoster } from "./identities.ts"
 import type { RuntimeOptions } from "./options.ts"
 import { openOutgoing } from "./outgoing.ts"
+import { openRelays, relaysAtStart, type Relays } from "./relays.ts"
 import { openRosterReaders } from "./roster-readers.ts"
 import { openRosterKeeper, type RosterKeeper } from "./roster-keeper.ts"
 import type { SupervisorTree } from "./supervisor.ts"
@@ -37,7 +38,7 @@ export interface Runtime {
   readonly rosters: RosterKeeper
   readonly engine: EngineShape
   readonly store: StoreShape
-  readonly relays: readonly string[]
+  readonly relays: Relays
   readonly embedded: boolean
   /** Whether the council's secret is kept here, and which operator key was made here, if one was. */
   readonly keepsCouncil: boolean
@@ -130,7 +131,7 @@ export const runtimeOver = (
           (server) => Effect.promise(server.close),
         )
       : undefined
-    const relays = first === undefined ? options.relays : [first.url]
+    const relays = relaysAtStart(store, options.relays, first?.url, warn)
     const rosters = openRosterKeeper({
       council: council.pubkey,
       signer: council.signer,
@@ -202,6 +203,18 @@ export const runtimeOver = (
           ? undefined
           : { first, broken: broken.promise, again: (onBroken) => openRelay(first.port, onBroken) },
     })
+    const relayKeeper = openRelays({
+      relays,
+      embedded: first?.url,
+      wizards,
+      supervisorOf: tree.wizard,
+      publisher,
+      rosters,
+      engine,
+      store,
+      clock,
+      limits,
+    })
     yield* Effect.promise(() => settleRoster(options, identities, rosters, clock)).pipe(
       Effect.catchDefect((error) => Effect.sync(() => warn((error as Error).message))),
       Effect.forkScoped,
@@ -213,7 +226,7 @@ export const runtimeOver = (
       rosters,
       engine,
       store,
-      relays,
+      relays: relayKeeper,
       embedded,
       keepsCouncil: council.signer !== undefined,
       operator: identities.operator.held,

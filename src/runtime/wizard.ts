@@ -5,31 +5,31 @@
  *   relay connections ─► intake ─► engine ─► tally ─► wizard actor ─► pump ─► engine ─► worker
  */
 import { Effect } from "effect"
-import { openRelayConnection, type RelayConnection, type RelayReport } from "../../actors/relay-connection.ts"
-import type { Batch, Subscription } from "../../actors/subscription.ts"
+import type { RelayReport } from "../../actors/relay-connection.ts"
 import { runWizard, type WizardActor, type WizardReport } from "../../actors/wizard.ts"
 import { superviseActor } from "../../actors/bridge.ts"
 import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
 import type { Commands } from "../engine/commands.ts"
-import { HostStopped, NotCommitted } from "../engine/command-host.ts"
+import { HostStopped } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Executor } from "../executors/executor.ts"
 import type { VerifierShape } from "../identity/verifier.ts"
 import type { Signer } from "../identity/signer.ts"
 import { openIntake } from "../intake/intake.ts"
 import type { Limits } from "../limits.ts"
-import { withId, type NostrEvent } from "../protocol/event.ts"
-import { profileTemplate } from "../protocol/profile.ts"
+import type { NostrEvent } from "../protocol/event.ts"
 import { standing, wizardByKey } from "../protocol/roster.ts"
 import type { Publisher } from "../publish/publisher.ts"
 import { nowSeconds, sleep, type ClockShape } from "../services/clock.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import type { SocketShape } from "../services/socket.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
+import { openAnnouncer } from "./announce.ts"
+import { openConnections, type Connections } from "./connections.ts"
 import type { Home } from "./home.ts"
 import { openHeartbeats, type Heartbeats } from "./heartbeat.ts"
 import { openPump } from "./pump.ts"
-import { fixFloors, subscriptionsOf } from "./reading.ts"
+import { fixFloors } from "./reading.ts"
 import { runTask } from "./task.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
 import type { RosterReaders } from "./roster-readers.ts"
@@ -74,6 +74,8 @@ export interface WizardHost {
   /** Hears of each change of the status. Returns what ends it. */
   readonly watch: (hear: () => void) => () => void
   readonly relays: () => readonly RelayReport[]
+  /** Its relays come and go (the supervised child apart). */
+  readonly connections: Pick<Connections, "add" | "remove" | "childOf" | "announce">
   /** Whether it may change its commands now: it knows its past, and no other instance of its key is at work. */
   readonly acts: () => boolean
   readonly claim: () => void
@@ -107,8 +109,6 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   const { name, signer, engine, store, clock, limits, rosters, readers, publisher, executor, warn } = options
   const { counts, row } = options.commands
   const { pubkey } = signer
-  const connections = new Map<string, RelayConnection>()
-  const unread = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set(["roster", "own"])]))
   const watchers = new Set<() => void>()
   const others = new Set<string>()
   let actor: WizardActor | undefined
@@ -160,15 +160,9 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     limits,
     state,
     queued: () => counts.queued(name),
-    send: (event) => void send(event),
+    send: (event) => void connections.send(event),
     warn,
   })
-
-  /** To every relay that is connected. True when one took it. */
-  const send = async (event: NostrEvent): Promise<boolean> => {
-    const answers = await Promise.allSettled([...connections.values()].map((connection) => connection.publish(event)))
-    return answers.some((answer) => answer.status === "fulfilled" && answer.value.accepted)
-  }
 
   const intake = openIntake({
     wizard: name,
@@ -201,6 +195,37 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     count: options.count,
   })
 
+  const connections: Connections = openConnections({
+    name,
+    signer,
+    relays: options.relays,
+    store,
+    publisher,
+    rosters,
+    readers,
+    verifier: options.verifier,
+    clock,
+    chance: options.chance,
+    socket: options.socket,
+    limits,
+    warn,
+    announcer: openAnnouncer({
+      name,
+      about: `${options.className} wizard, ${executor.about}`,
+      signer,
+      relays: () => connections.urls(),
+      engine,
+      store,
+      clock,
+      limits,
+      warn,
+    }),
+    intake,
+    isOpen: () => open,
+    historyRead: () => tell({ type: "history-read" }),
+    reached: options.reached,
+  })
+
   const pump = openPump({
     name,
     engine,
@@ -227,7 +252,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
         mayTakeIn = may
         if (may) return void settlePast().then(takeUp)
         open = false
-        for (const connection of connections.values()) connection.resubscribe()
+        connections.resubscribe()
       },
       released: () => release(),
     })
@@ -242,7 +267,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       try {
         await intake.importOwn()
         await worker.recover()
-        await fixFloors({ pubkey, relays: options.relays, engine, store, clock, limits })
+        await fixFloors({ pubkey, relays: connections.urls(), engine, store, clock, limits })
         // Once more: what a relay told meanwhile.
         await intake.importOwn()
         return
@@ -257,7 +282,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   const takeUp = (): void => {
     if (!mayTakeIn) return
     open = true
-    for (const connection of connections.values()) connection.resubscribe()
+    connections.resubscribe()
     heartbeats.beat(state())
     pump.verbs()
     pump.tasks()
@@ -266,145 +291,15 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   const admit = (): void => {
     const roster = rosters.inForce()
     tell({ type: roster !== undefined && wizardByKey(roster, pubkey)?.name === name ? "admit" : "dismiss" })
-    if (state() === "catching-up" && [...unread.values()].every((names) => names.size === 0))
-      tell({ type: "history-read" })
+    if (state() === "catching-up" && connections.isHistoryRead()) tell({ type: "history-read" })
     tally()
   }
 
-  const connect = (url: string): RelayConnection => {
-    lost(url)
-    const connection = openRelayConnection({
-      url,
-      identity: pubkey,
-      socket: options.socket,
-      clock,
-      chance: options.chance,
-      limits,
-      verifier: options.verifier,
-      signer,
-      subscriptions: () => subscriptionsFor(url),
-      take: (batch) => take(url, batch),
-      read: (subscription) => void read(connection, url, subscription),
-      changed: (report) => {
-        if (!isConnected(report.state)) lost(url)
-        if (report.state === "catching-up") {
-          publisher.reconnected(name, url)
-          options.reached()
-          void giveProfile(connection, url).catch((error: unknown) =>
-            warn(`${name}: no profile for ${url}: ${(error as Error).message}`),
-          )
-        }
-      },
-    })
-    connections.set(url, connection)
-    publisher.attach(name, { relay: url, publish: connection.publish })
-    return connection
-  }
-
-  /** So that an outage is told once. */
-  let unwritten = false
-  const take = async (url: string, batch: Batch): Promise<void> => {
-    await intake.take(batch).catch((error: unknown) => {
-      if (error instanceof NotCommitted && !unwritten)
-        warn(`${name}: what comes in cannot be kept (${error.reason}): make room; it is read again until it can`)
-      unwritten ||= error instanceof NotCommitted
-      throw error
-    })
-    unwritten = false
-    // A stored reading that was deep when it ended was deep when it began.
-    if (batch.subscription === "commands" && batch.phase === "stored" && batch.cursorMs !== undefined && isDeep(url))
-      readDeepMs.set(url, clock.nowMs())
-    if (batch.subscription !== "roster") return
-    for (const { id } of batch.events) rosters.given(url).add(id)
-    // A cursor is given only with everything that the relay holds.
-    if (batch.cursorMs === undefined) return
-    rosterRead.add(url)
-    rosters.heardRelay(url)
-  }
-
-  /** Relays that gave their whole roster to this wizard's connection. */
-  const rosterRead = new Set<string>()
-  const lost = (url: string): void => {
-    rosterRead.delete(url)
-    readers.lost(url, name)
-  }
-
-  const read = async (connection: RelayConnection, url: string, subscription: string): Promise<void> => {
-    if (subscription === "roster") {
-      void giveRosters(connection, url)
-      return readers.over(url, name, rosterRead.has(url))
-    }
-    // The first time all relays are waited for: one alone may not hold the end of a chain.
-    if (subscription === "own" && open) {
-      await intake
-        .importOwn()
-        .catch((error: unknown) => warn(`${name}: own receipts of ${url}: ${(error as Error).message}`))
-    }
-    readHistory(url, subscription)
-  }
-
-  const readHistory = (url: string, subscription: string): void => {
-    unread.get(url)?.delete(subscription)
-    if ([...unread.values()].every((names) => names.size === 0)) tell({ type: "history-read" })
-  }
-
-  /** K2 of the roster keeper: a relay that lacks a version gets it. */
-  const giveRosters = async (connection: RelayConnection, url: string): Promise<void> => {
-    const given = rosters.given(url)
-    for (const { id, event } of rosters.versions()) {
-      if (given.has(id)) continue
-      // Marked before it is answered, so that a thousand wizards of one home do not all send it.
-      given.add(id)
-      const answer = await connection.publish(event()).catch(() => undefined)
-      if (answer?.accepted !== true) given.delete(id)
-    }
-  }
-
-  const giveProfile = async (connection: RelayConnection, url: string): Promise<void> => {
-    const about = `${options.className} wizard, ${executor.about}`
-    if (store.setting.get(name, `profile ${url}`) === about) return
-    const template = profileTemplate({ name, about, createdAt: nowSeconds(clock) })
-    const [event] = await signer.sign([withId(pubkey, template)])
-    const answer = event === undefined ? undefined : await connection.publish(event).catch(() => undefined)
-    if (answer?.accepted === true)
-      await engine.write(() => store.setting.put(name, `profile ${url}`, about)).catch(() => undefined)
-  }
-
-  /** When each relay was last read back the whole way, in this life. */
-  const readDeepMs = new Map<string, number>()
-  const isDeep = (url: string): boolean =>
-    clock.nowMs() - (readDeepMs.get(url) ?? Number.NEGATIVE_INFINITY) > limits.lookBackDeepSeconds * 1000
-  let cancelDeep = (): void => {}
-  const readDeep = (): void => {
-    cancelDeep = clock.after(limits.lookBackDeepSeconds * 1000, readDeep, { unref: true })
-    for (const [url, connection] of connections) if (isDeep(url)) connection.reread("commands")
-  }
-  readDeep()
-
-  const subscriptionsFor = (url: string): readonly Subscription[] =>
-    subscriptionsOf({
-      url,
-      pubkey,
-      store,
-      clock,
-      limits,
-      rosters,
-      readsRoster: readers.reads(url, name),
-      asksCommands: open && readers.isOver(url),
-      isDeep: () => isDeep(url),
-    })
-
   const watches = [
-    readers.watch((url) => {
-      if (readers.isOver(url)) readHistory(url, "roster")
-      connections.get(url)?.resubscribe()
-    }),
     rosters.watch(() => {
       admit()
-      for (const [url, connection] of connections) {
-        connection.resubscribe()
-        void giveRosters(connection, url)
-      }
+      connections.resubscribe()
+      connections.giveRosters()
       void withdraw({ engine, store, rosters, clock, limits, warn }, name)
     }),
     engine.watch(({ steps }) => {
@@ -413,7 +308,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       tally()
       // Not one by one: reading a relay again is worth it when there is some room.
       if (intake.isHolding() && counts.queued(name) <= limits.queueRowsMax / 2)
-        for (const url of intake.resume()) connections.get(url)?.reread("commands")
+        connections.rereadCommands(intake.resume())
     }),
   ]
 
@@ -429,7 +324,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       watchers.add(hear)
       return () => void watchers.delete(hear)
     },
-    relays: () => [...connections.values()].map((connection) => connection.status()),
+    relays: connections.reports,
+    connections,
     acts: () => open,
     claim: () => tell({ type: "claim" }),
     drain: async () => {
@@ -448,26 +344,19 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       giveUp()
       tell({ type: "drained" })
     },
-    send,
+    send: connections.send,
     children: [
       { name: "wizard", restart: "transient", run: superviseActor(`wizard/${name}`, startActor) },
-      ...options.relays.map((url): Child => ({
-        name: `relay-connection ${url}`,
-        restart: "transient",
-        run: superviseActor(`relay-connection/${name}/${url}`, () => connect(url)),
-      })),
+      ...connections.children(),
     ],
     close: () => {
       for (const unwatch of watches) unwatch()
-      cancelDeep()
+      connections.close()
       worker.close()
       heartbeats.close()
     },
   }
 }
-
-const isConnected = (state: RelayReport["state"]): boolean =>
-  state === "authenticating" || state === "catching-up" || state === "live"
 
 /** Work whose author lost the right to it ends; what is not written is tried again. */
 const withdraw = async (

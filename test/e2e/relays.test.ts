@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { tagValue, type NostrEvent } from "../../src/protocol/event.ts"
 import { readReceipt } from "../../src/protocol/receipt.ts"
+import type { Pinged } from "../../src/runtime/ping.ts"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
 import { scriptedRelay, type ScriptedRelay, type Script } from "../support/scripted-relay.ts"
 
@@ -44,6 +45,14 @@ const ended = async (...args: string[]): Promise<{ code: number | null; stdout: 
   return { code, stdout: cli.stdout(), stderr: cli.stderr() }
 }
 
+/** Of no home. */
+const startedAlone = async (...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> => {
+  const cli = startCli(args)
+  running.push(cli)
+  const { code } = await cli.exited
+  return { code, stdout: cli.stdout(), stderr: cli.stderr() }
+}
+
 const started = async (...urls: string[]): Promise<CliProcess> => {
   const cli = run("start", "--role", "timmy", ...urls.flatMap((url) => ["--relay", url]))
   await cli.line(/^Try/)
@@ -55,6 +64,8 @@ const until = async (isSo: () => boolean | Promise<boolean>): Promise<void> => {
 }
 
 const isReceipt = (event: NostrEvent): boolean => tagValue(event, "t") === "dispatch-receipt"
+
+const isRoster = (event: NostrEvent): boolean => tagValue(event, "t") === "council-roster"
 
 const toldAt = (relay: ScriptedRelay): readonly string[] =>
   relay.stored.flatMap((event) => readReceipt(event)?.status ?? [])
@@ -113,5 +124,147 @@ describe("runtime outbox", () => {
     await cli.kill("SIGTERM")
     expect((await ended("outbox", "list")).stdout).toContain(`timmy at ${away.url}: ${waiting[0]?.events} wait`)
     relays.pop()
+  })
+})
+
+interface Listed {
+  readonly url: string
+  readonly state: string
+  readonly latencyMs: number | null
+  readonly eventsIn: number
+  readonly eventsOut: number
+  readonly backlog: number
+}
+
+const listed = async (): Promise<readonly Listed[]> =>
+  (JSON.parse((await ended("relays", "list", "--json")).stdout) as { relays: Listed[] }).relays
+
+/** What the operator of this home has to say, at a relay of the test's choice. */
+const ask = (relay: ScriptedRelay, text: string, ...args: string[]) =>
+  ended("dispatch", text, "--relay", relay.url, ...args)
+
+describe("runtime relays", () => {
+  it("adds a relay to the running process: it is read, written to, and there after a restart", async () => {
+    const [first, second] = [await relayOf(), await relayOf()]
+    const cli = await started(first.url)
+    expect((await ask(first, "@timmy status check", "--wait")).code).toBe(0)
+    expect(await ended("relays", "add", second.url)).toMatchObject({
+      code: 0,
+      stdout: `${second.url}: added, now and for later starts\n`,
+    })
+    const asked = await ask(second, "@timmy status check", "--wait")
+    expect({ code: asked.code, stdout: asked.stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringContaining("timmy: idle"),
+    })
+    await until(() => toldAt(first).filter((status) => status === "artifact-reported").length === 2)
+    // The first one had ended before that relay came.
+    expect(toldAt(second).filter((status) => status === "artifact-reported").length).toBe(1)
+    const [one, two] = await listed()
+    expect([one, two]).toMatchObject([
+      { url: first.url, state: "live", backlog: 0, latencyMs: expect.any(Number) },
+      { url: second.url, state: "live", backlog: 0, latencyMs: expect.any(Number) },
+    ])
+    expect(two?.eventsOut).toBeGreaterThan(0)
+    expect(two?.eventsIn).toBeGreaterThan(0)
+
+    expect(await ended("relays", "add", `${second.url}/`)).toMatchObject({ code: 2, stdout: "" })
+    await cli.kill("SIGTERM")
+    expect((await ended("relays", "list")).stdout).toContain(second.url)
+    await started(first.url)
+    expect((await ask(second, "@timmy queue", "--wait")).code).toBe(0)
+  })
+
+  it("P25: what a new relay holds of old is no work, and what it says has ended is not done again", async () => {
+    const first = await relayOf()
+    const cli = await started(first.url)
+    expect((await ask(first, "@timmy write a line", "--wait")).code).toBe(0)
+    // A second relay, with the first one's past; and a home that has lost its own.
+    const second = await relayOf()
+    second.stored.push(...first.stored.filter(({ kind }) => kind !== 0))
+    await cli.kill("SIGTERM")
+    for (const file of ["runtime.db", "runtime.db-wal", "runtime.db-shm"]) rmSync(join(home, file), { force: true })
+    const empty = await relayOf()
+    empty.stored.push(...first.stored.filter(isRoster))
+    await started(empty.url)
+    expect((await ended("relays", "add", second.url)).code).toBe(0)
+    expect((await ask(second, "@timmy status check", "--wait")).code).toBe(0)
+    expect((await ended("commands", "list")).stdout).not.toContain("write a line\n")
+    const ends = second.stored.filter((event) => readReceipt(event)?.status === "artifact-reported")
+    expect(ends.length).toBe(2)
+  })
+
+  it("removes a relay: nothing waits for it any more, and it stays away where the next start names it", async () => {
+    const [first, second] = [await relayOf(), await relayOf()]
+    const cli = await started(first.url, second.url)
+    await second.close()
+    relays.pop()
+    await ask(first, "@timmy status check", "--wait")
+    await until(async () => (await listed()).some(({ url, backlog }) => url === second.url && backlog >= 4))
+    expect(await ended("relays", "remove", second.url)).toMatchObject({ code: 0 })
+    expect((await listed()).map(({ url, backlog }) => [url, backlog])).toEqual([[first.url, 0]])
+    expect(await ended("outbox", "list", "--json")).toMatchObject({ stdout: '{"dead":[],"waiting":[]}\n' })
+    const ps = await ended("ps")
+    expect(ps.stdout).not.toContain(second.url)
+    await cli.kill("SIGTERM")
+    const again = await started(first.url, second.url)
+    await again.line(/is not used: it was removed from this home/)
+    expect((await listed()).map(({ url }) => url)).toEqual([first.url])
+  })
+
+  it("says what is wrong: no address, an unknown relay, the last one", async () => {
+    const relay = await relayOf()
+    await started(relay.url)
+    expect(await ended("relays", "add", "relay.example")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("ws://"),
+    })
+    expect(await ended("relays", "remove", "wss://nowhere.example")).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining(relay.url),
+    })
+    expect(await ended("relays", "remove", relay.url)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("the last relay"),
+    })
+    expect((await listed()).map(({ url, state }) => [url, state])).toEqual([[relay.url, "live"]])
+  })
+
+  it("the embedded one stays, and others come beside it", async () => {
+    const cli = run("start", "--role", "timmy", "--relay-port", "0")
+    const [, embedded] = await cli.line(/^relay +(ws:\S+) +embedded/)
+    await cli.line(/^Try/)
+    const other = await relayOf()
+    expect((await ended("relays", "add", other.url)).code).toBe(0)
+    expect(await ended("relays", "remove", embedded as string)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("embedded"),
+    })
+    expect((await ask(other, "@timmy status check", "--wait")).code).toBe(0)
+    expect((await ended("relays", "remove", other.url)).code).toBe(0)
+    expect((await listed()).map(({ url }) => url)).toEqual([embedded])
+  })
+})
+
+describe("runtime relays ping", () => {
+  it("measures a relay that answers, whatever it answers, and reads what it says of itself", async () => {
+    const cli = run("start", "--role", "timmy", "--relay-port", "0")
+    const [, embedded] = await cli.line(/^relay +(ws:\S+) +embedded/)
+    const own = JSON.parse((await startedAlone("relays", "ping", embedded as string, "--json")).stdout) as Pinged
+    expect(own).toMatchObject({ url: embedded, answer: "EOSE", information: { limitation: expect.any(Object) } })
+    expect(own.connectMs + own.answerMs).toBeLessThan(60_000)
+    const strict = await relayOf({ auth: true })
+    const asks = await startedAlone("relays", "ping", strict.url)
+    expect(asks).toMatchObject({ code: 0, stdout: expect.stringContaining("CLOSED auth-required: who are you?") })
+    expect(asks.stdout).toContain("it says nothing of itself")
+  })
+
+  it("nobody there: exit code 5", async () => {
+    const gone = await relayOf()
+    await gone.close()
+    relays.pop()
+    const { code, stdout, stderr } = await startedAlone("relays", "ping", gone.url)
+    expect({ code, stdout }).toEqual({ code: 5, stdout: "" })
+    expect(stderr).toContain(`${gone.url} cannot be reached`)
   })
 })
