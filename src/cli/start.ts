@@ -80,14 +80,20 @@ const tellOf = (runtime: Runtime, backend: string, home: Home, instanceWaitSecon
     isRestTold = true
     for (const [n, url] of relays.list().entries())
       print(row("relay", url, n === 0 && runtime.embedded ? "embedded" : ""))
-    if (!relays.list().some(isPublicUrl))
-      print(row("", "no relay that others can reach: no list of relays is published (kind 10002)", ""))
     const kept = runtime.keepsCouncil ? "signs who may command; kept here, back it up" : "its secret is elsewhere"
     print(row("council", npubOf(rosters.council), `(${kept})`))
     const operator = runtime.operator()
     const made = operator?.created === true ? "(made for you; bring your own instead: --operator npub1…)" : ""
     if (operator !== undefined) print(row("operator", npubOf(operator.pubkey), made))
     print(row("signatures", backend, backend === "libsecp256k1" ? "" : "(faster with libsecp256k1 installed)"))
+    if (!relays.list().some(isPublicUrl))
+      print(
+        row(
+          "reachable",
+          "from here only",
+          "(no relay with a public address: no list of relays, kind 10002, is published)",
+        ),
+      )
   }
   const look = (): void => {
     for (const wizard of wizards) {

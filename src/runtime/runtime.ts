@@ -26,6 +26,7 @@ import { makeHome } from "./home.ts"
 import { pinCouncil, readIdentities, settleRoster } from "./identities.ts"
 import type { RuntimeOptions } from "./options.ts"
 import { openOutgoing } from "./outgoing.ts"
+import { openRelayLists } from "./relay-lists.ts"
 import { openRelays, relaysAtStart, type Relays } from "./relays.ts"
 import { openRosterReaders } from "./roster-readers.ts"
 import { openRosterKeeper, type RosterKeeper } from "./roster-keeper.ts"
@@ -154,6 +155,7 @@ export const runtimeOver = (
     const outgoing = openOutgoing({ home, clock, limits, warn, wizards })
     yield* Effect.addFinalizer(() => Effect.sync(outgoing.close))
     const readers = openRosterReaders()
+    const relayLists = openRelayLists({ roster: rosters.inForce, engine, store, clock, limits })
     for (const { name, className, signer, fresh, executor } of identities.wizards) {
       publisher.open(name, signer, relays)
       const host = yield* openWizard({
@@ -171,6 +173,7 @@ export const runtimeOver = (
         publisher,
         rosters,
         readers,
+        relayLists,
         verifier,
         clock,
         chance,

@@ -30,6 +30,7 @@ import type { Home } from "./home.ts"
 import { openHeartbeats, type Heartbeats } from "./heartbeat.ts"
 import { openPump } from "./pump.ts"
 import { fixFloors } from "./reading.ts"
+import type { RelayLists } from "./relay-lists.ts"
 import { runTask } from "./task.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
 import type { RosterReaders } from "./roster-readers.ts"
@@ -53,6 +54,7 @@ export interface WizardHostOptions {
   readonly publisher: Publisher
   readonly rosters: RosterKeeper
   readonly readers: RosterReaders
+  readonly relayLists: RelayLists
   readonly verifier: VerifierShape
   readonly clock: ClockShape
   readonly chance: ChanceShape
@@ -175,6 +177,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     roster: rosters.inForce,
     authorFloor: (author) => Math.floor(rosters.operatorSinceMs(author) / 1000) - limits.firstReadSecondsMax,
     offerRoster: rosters.offer,
+    offerRelayList: options.relayLists.offer,
     ready: () => open,
     heard: ({ createdAt, interval, state: theirs, instance }, stored) => {
       // Stored ones of the very second of our start may be our own, from the life before.

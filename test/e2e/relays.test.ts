@@ -1,9 +1,13 @@
 /** A person looks after relays while wizards run: real processes, relays that are told how to behave. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { decode } from "nostr-tools/nip19"
+import { finalizeEvent } from "nostr-tools/pure"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { tagValue, type NostrEvent } from "../../src/protocol/event.ts"
 import { readReceipt } from "../../src/protocol/receipt.ts"
+import { nowSeconds, systemClock } from "../../src/services/clock.ts"
+import { openStore } from "../../src/store/store.ts"
 import type { Pinged } from "../../src/runtime/ping.ts"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
 import { scriptedRelay, type ScriptedRelay, type Script } from "../support/scripted-relay.ts"
@@ -266,5 +270,45 @@ describe("runtime relays ping", () => {
     const { code, stdout, stderr } = await startedAlone("relays", "ping", gone.url)
     expect({ code, stdout }).toEqual({ code: 5, stdout: "" })
     expect(stderr).toContain(`${gone.url} cannot be reached`)
+  })
+})
+
+describe("lists of relays", () => {
+  it("none is published where nobody else reaches a relay; an operator's is read and kept", async () => {
+    const relay = await relayOf()
+    const cli = run("start", "--role", "timmy", "--relay", relay.url)
+    await cli.line(/^reachable +from here only/)
+    await cli.line(/^Try/)
+    const secret = decode(readFileSync(join(home, "keys", "operator_key"), "utf8").trim()).data as Uint8Array
+    const tags = [
+      ["r", "wss://relay.example"],
+      ["r", "wss://127.0.0.1"],
+    ]
+    const list = finalizeEvent({ kind: 10002, created_at: nowSeconds(systemClock), tags, content: "" }, secret)
+    relay.give(list)
+    const kept = (): string | undefined => {
+      const store = openStore(join(home, "runtime.db"), { readonly: true })
+      try {
+        return store.setting.get("relayList", list.pubkey)
+      } finally {
+        store.database.close()
+      }
+    }
+    await until(() => kept() !== undefined)
+    expect(JSON.parse(kept() as string)).toMatchObject({ id: list.id, write: ["wss://relay.example"] })
+    expect(relay.stored.filter(({ kind, id }) => kind === 10002 && id !== list.id)).toEqual([])
+  })
+
+  it("each wizard publishes the public ones of its relays, the same list everywhere", async () => {
+    const relay = await relayOf()
+    const cli = await started(relay.url, "wss://relay.invalid.example")
+    expect(cli.stdout()).not.toContain("reachable")
+    const lists = () => relay.stored.filter(({ kind }) => kind === 10002)
+    await until(() => lists().length === 1)
+    expect(lists()[0]?.tags).toEqual([["r", "wss://relay.invalid.example"]])
+    expect((await ended("relays", "remove", "wss://relay.invalid.example")).code).toBe(0)
+    await until(() => lists().length === 2)
+    expect(lists()[1]?.tags).toEqual([])
+    expect(lists()[1]?.created_at).toBeGreaterThan(lists()[0]?.created_at ?? 0)
   })
 })
