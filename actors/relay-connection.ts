@@ -71,6 +71,8 @@ export interface RelayReport {
   /** Valid events taken, and events that the relay accepted. */
   readonly eventsIn: number
   readonly eventsOut: number
+  /** Of the last ping; null before the first is answered. */
+  readonly latencyMs: number | null
   /** Frames that were none, or that nobody had asked for. */
   readonly ignored: number
   /** Unix milliseconds since when it is in this state. */
@@ -210,7 +212,16 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
   const report = (): RelayReport => {
     const context = actor.getSnapshot().context
     const counts = { eventsIn: intake.taken(), eventsOut: outgoing.delivered(), ignored }
-    return { url, state, attempts: context.attempts, lastError: lastError ?? context.lastError, ...counts, sinceMs }
+    const reason = lastError ?? context.lastError
+    return {
+      url,
+      state,
+      attempts: context.attempts,
+      lastError: reason,
+      ...counts,
+      latencyMs: link.latencyMs(),
+      sinceMs,
+    }
   }
 
   const actor = createActor(live, { input: limits })

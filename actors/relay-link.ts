@@ -25,6 +25,8 @@ export interface Link {
   /** Looks now whether the other side still lives. */
   readonly probe: () => void
   readonly hangUp: () => void
+  /** How long the last ping went unanswered, or the greeting right after opening; null before. */
+  readonly latencyMs: () => number | null
   /** Resolves when every socket that was let go is closed. */
   readonly gone: () => Promise<void>
 }
@@ -32,6 +34,7 @@ export interface Link {
 interface Call {
   connection: SocketConnection | undefined
   openedMs: number | undefined
+  pingedMs: number | undefined
   awaiting: boolean
   disarm: () => void
   readonly closed: PromiseWithResolvers<void>
@@ -50,6 +53,7 @@ export const createLink = (
   const calls = new Set<Call>()
   let current: Call | undefined
   let full = false
+  let latencyMs: number | null = null
 
   const beat = (call: Call): void => {
     call.disarm()
@@ -62,7 +66,7 @@ export const createLink = (
     if (call.openedMs === undefined) return
     if (full) return beat(call)
     call.awaiting = true
-    call.connection?.ping()
+    ping(call)
     call.disarm()
     call.disarm = clock.after(
       limits.pongMsMax,
@@ -71,6 +75,15 @@ export const createLink = (
         else lose(call, 1006, `no pong within ${limits.pongMsMax} ms`)
       }),
     )
+  }
+  const ping = (call: Call): void => {
+    call.pingedMs = clock.nowMs()
+    call.connection?.ping()
+  }
+  const ponged = (call: Call): void => {
+    if (call.pingedMs !== undefined) latencyMs = Math.max(0, clock.nowMs() - call.pingedMs)
+    call.pingedMs = undefined
+    alive(call)
   }
   const alive = (call: Call): void => {
     if (!call.awaiting) return
@@ -95,6 +108,7 @@ export const createLink = (
       const call: Call = {
         connection: undefined,
         openedMs: undefined,
+        pingedMs: undefined,
         awaiting: false,
         disarm: () => {},
         closed: Promise.withResolvers<void>(),
@@ -112,6 +126,8 @@ export const createLink = (
               call.openedMs = clock.nowMs()
               if (full) call.connection?.pause()
               beat(call)
+              // Nothing is expected of it yet: it shows how far the relay is.
+              ping(call)
               handlers.opened()
             }),
           message: (text) =>
@@ -119,7 +135,7 @@ export const createLink = (
               alive(call)
               handlers.message(text)
             }),
-          pong: () => mine(() => alive(call)),
+          pong: () => mine(() => ponged(call)),
           closed: (code, reason) => {
             mine(() => lose(call, code, reason))
             call.disarm()
@@ -140,6 +156,7 @@ export const createLink = (
     hangUp: () => {
       if (current !== undefined) letGo(current, 1000)
     },
+    latencyMs: () => latencyMs,
     gone: async () => {
       await Promise.all([...calls].map(({ closed }) => closed.promise))
     },

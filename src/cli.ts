@@ -9,15 +9,17 @@ import { dispatch } from "./cli/dispatch.ts"
 import { codeOf, ExitCode, say } from "./cli/exit.ts"
 import { instance } from "./cli/instance.ts"
 import { keys } from "./cli/keys.ts"
+import { outbox } from "./cli/outbox.ts"
 import { ps } from "./cli/ps.ts"
 import { relay } from "./cli/relay.ts"
+import { relays } from "./cli/relays.ts"
 import { start } from "./cli/start.ts"
 import { trace } from "./cli/trace.ts"
 import { usageLayer } from "./cli/usage.ts"
 
 const runtime = Command.make("runtime").pipe(
   Command.withDescription("command a council of AI agents over Nostr relays that you own"),
-  Command.withSubcommands([start, dispatch, commands, trace, ps, admit, instance, relay, keys, demo]),
+  Command.withSubcommands([start, dispatch, commands, trace, ps, outbox, admit, instance, relays, relay, keys, demo]),
 )
 
 /** Runs a command line; gives its exit code and never throws. */

@@ -71,6 +71,10 @@ export const limits = {
   connectMsMax: 10_000,
   pingSeconds: 25,
   pongMsMax: 10_000,
+  /** What a relay says of itself (NIP-11), when it is pinged. Longer: not read. */
+  relayInformationBytesMax: 256 * 1024,
+  /** Relays that are kept of somebody's list (kind 10002). More: the first ones. */
+  relayListUrlsMax: 20,
   /** Events asked for in one REQ. As many back: the next page is asked for. */
   pageRowsMax: 500,
   /** Events from one relay that are being worked on. More: its socket is not read. */

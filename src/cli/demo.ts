@@ -61,7 +61,7 @@ export const demo = Command.make(
           limits,
           warn: (message) => say(`! ${message}`),
         })
-        print(`relay        ${runtime.relays[0]} is up (signatures: ${signatures.backend})`)
+        print(`relay        ${runtime.relays.list()[0]} is up (signatures: ${signatures.backend})`)
         const played = Effect.tryPromise({
           try: (signal) => play(runtime, home, signatures, signal),
           catch: (error) => error,
@@ -92,7 +92,7 @@ const play = async (runtime: Runtime, home: Home, signatures: Signatures, signal
   const sentMs = new Map<string, number>()
   const row = (command: string, wizard: string): Played | undefined => rows.get(`${command} ${wizard}`)
   const follower = await openFollower({
-    relays: runtime.relays,
+    relays: runtime.relays.list(),
     signer,
     signatures,
     clock: systemClock,

@@ -47,6 +47,8 @@ export const codeOf = (error: unknown): number => {
 
 const codes: Readonly<Record<string, number>> = {
   StartRefused: ExitCode.usage,
+  NotThere: ExitCode.notFound,
+  RelayUnreachable: ExitCode.unreachable,
   ConfigFault: ExitCode.usage,
   RelayConfigFault: ExitCode.usage,
   HomeUnusable: ExitCode.usage,

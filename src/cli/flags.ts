@@ -1,6 +1,7 @@
 /** Flags that several verbs share, and what they stand for. */
 import { Option } from "effect"
 import { Flag } from "effect/cli"
+import { relayUrlOf } from "../protocol/relay-list.ts"
 import { readConfig } from "../runtime/config.ts"
 import { homeOf, type Home } from "../runtime/home.ts"
 import { exit } from "./exit.ts"
@@ -29,9 +30,9 @@ export const portFlag = (name: string, description: string) =>
 
 /** The address of a relay, as it is compared and stored. Throws with exit code 2. */
 export const relayUrl = (given: string): string => {
-  if (!URL.canParse(given) || !/^wss?:$/.test(new URL(given).protocol))
-    throw exit("usage", `"${given}" is no relay's address: it begins with ws:// or wss://`)
-  return new URL(given).href.replace(/\/$/, "")
+  const url = relayUrlOf(given)
+  if (url === undefined) throw exit("usage", `"${given}" is no relay's address: it begins with ws:// or wss://`)
+  return url
 }
 
 export const configOf = (home: Home) => readConfig(home.config)

@@ -6,6 +6,7 @@ import { SignaturePool } from "../identity/signature-pool.ts"
 import { live } from "../runtime/live.ts"
 import { openRuntime, type Runtime } from "../runtime/runtime.ts"
 import { systemClock } from "../services/clock.ts"
+import { isPublicUrl } from "../protocol/relay-list.ts"
 import { wizardByName } from "../protocol/roster.ts"
 import type { Home } from "../runtime/home.ts"
 import type { WizardHost } from "../runtime/wizard.ts"
@@ -77,13 +78,22 @@ const tellOf = (runtime: Runtime, backend: string, home: Home, instanceWaitSecon
   const rest = (): void => {
     if (isRestTold) return
     isRestTold = true
-    for (const url of relays) print(row("relay", url, runtime.embedded ? "embedded" : ""))
+    for (const [n, url] of relays.list().entries())
+      print(row("relay", url, n === 0 && runtime.embedded ? "embedded" : ""))
     const kept = runtime.keepsCouncil ? "signs who may command; kept here, back it up" : "its secret is elsewhere"
     print(row("council", npubOf(rosters.council), `(${kept})`))
     const operator = runtime.operator()
     const made = operator?.created === true ? "(made for you; bring your own instead: --operator npub1…)" : ""
     if (operator !== undefined) print(row("operator", npubOf(operator.pubkey), made))
     print(row("signatures", backend, backend === "libsecp256k1" ? "" : "(faster with libsecp256k1 installed)"))
+    if (!relays.list().some(isPublicUrl))
+      print(
+        row(
+          "reachable",
+          "from here only",
+          "(no relay with a public address: no list of relays, kind 10002, is published)",
+        ),
+      )
   }
   const look = (): void => {
     for (const wizard of wizards) {

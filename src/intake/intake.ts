@@ -51,6 +51,8 @@ export interface IntakeOptions {
   readonly authorFloor: (pubkey: string) => number
   /** A roster version that a relay brought; resolves when it is stored. */
   readonly offerRoster: (event: NostrEvent) => Promise<void>
+  /** Which relays somebody says that they use; resolves when that is stored. */
+  readonly offerRelayList: (event: NostrEvent) => Promise<void>
   /** Whether commands may be taken up. */
   readonly ready: () => boolean
   /** A heartbeat of our key by another instance. */
@@ -68,7 +70,7 @@ export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { wizar
 }
 
 /** The names of the subscriptions, in the order in which they are read. */
-export const subscriptionNames = ["roster", "own", "commands"] as const
+export const subscriptionNames = ["roster", "own", "commands", "lists"] as const
 export type SubscriptionName = (typeof subscriptionNames)[number]
 
 export interface Intake {
@@ -104,6 +106,11 @@ export const openIntake = (options: IntakeOptions): Intake => {
   const takeRosters = async (batch: Batch): Promise<void> => {
     for (const event of batch.events) await options.offerRoster(event)
     await engine.write(() => moveCursor(batch))
+  }
+
+  /** Read whole each time, as there is one for each key: no cursor. */
+  const takeLists = async (batch: Batch): Promise<void> => {
+    for (const event of batch.events) await options.offerRelayList(event)
   }
 
   const takeOwn = async (batch: Batch): Promise<void> => {
@@ -230,6 +237,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
   return {
     take: async (batch) => {
       if (batch.subscription === "roster") return takeRosters(batch)
+      if (batch.subscription === "lists") return takeLists(batch)
       if (batch.subscription === "own") return takeOwn(batch)
       return takeCommands(batch)
     },

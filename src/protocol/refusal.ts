@@ -9,6 +9,13 @@ export const refusalOf = (message: string): Refusal => refusals.get(prefixOf(mes
 /** Refused is who asks, not what was asked: it may pass when the relay is met anew, or its owner thinks again. */
 export const isBarred = (message: string): boolean => ["restricted", "blocked"].includes(prefixOf(message))
 
+/** The relay wants fewer, of whatever. */
+export const isRateLimited = (message: string): boolean => prefixOf(message) === "rate-limited"
+
+/** Refused for its age, in the words of relays in use: no waiting makes it younger. */
+export const isTooOld = (message: string): boolean =>
+  /seconds ago|too (?:old|early|far in the past)|older than/i.test(message)
+
 /** strfry writes `ERROR: ` before some of them. */
 const prefixOf = (message: string): string => /^\s*(?:ERROR:\s*)?([a-z-]+):/i.exec(message)?.[1]?.toLowerCase() ?? ""
 

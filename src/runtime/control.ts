@@ -10,9 +10,22 @@ import { Schema } from "effect"
 
 export const controlVersion = 1
 
+export const controlVerbs = [
+  "ping",
+  "ps",
+  "claim",
+  "admit",
+  "outgoing",
+  "outbox-resend",
+  "outbox-drop",
+  "relays",
+  "relays-add",
+  "relays-remove",
+] as const
+
 const Request = Schema.Struct({
   v: Schema.Literal(controlVersion),
-  verb: Schema.Literals(["ping", "ps", "claim", "admit", "outgoing"]),
+  verb: Schema.Literals(controlVerbs),
   args: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
 })
 export type ControlVerb = (typeof Request.Type)["verb"]

@@ -11,6 +11,13 @@ export class StartRefused extends Schema.TaggedError<StartRefused>()("StartRefus
   }
 }
 
+/** What a person names is not there; exit code 3. */
+export class NotThere extends Schema.TaggedError<NotThere>()("NotThere", { reason: Schema.String }) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
 export interface RuntimeOptions {
   readonly home: Home
   readonly roles: readonly { readonly name: string; readonly class?: string; readonly executor?: string }[]

@@ -7,6 +7,7 @@ import { Kind } from "../protocol/kinds.ts"
 import { standing } from "../protocol/roster.ts"
 import { nowSeconds, type ClockShape } from "../services/clock.ts"
 import type { StoreShape } from "../store/store.ts"
+import { listedKeys } from "./relay-lists.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
 
 /** The first reading of commands looks back only so far, for good: history is not a queue. */
@@ -66,6 +67,11 @@ export const subscriptionsOf = (options: {
     .map((operator) => operator.pubkey)
     .filter((key) => standing(inForce, key) === "operator")
   const floorMs = (): number => (store.cursor.floor(pubkey, url) ?? nowSeconds(clock)) * 1000
+  const lists: Subscription = {
+    name: "lists",
+    filters: [{ kinds: [Kind.relayList], authors: listedKeys(inForce) }],
+    sinceMs: () => undefined,
+  }
   return [
     ...read,
     {
@@ -76,5 +82,7 @@ export const subscriptionsOf = (options: {
       ],
       sinceMs: since("commands", floorMs),
     },
+    // Last, so that nothing waits for it, and read for all of this home by one.
+    ...(options.readsRoster ? [lists] : []),
   ]
 }

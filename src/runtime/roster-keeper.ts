@@ -49,6 +49,9 @@ export interface RosterKeeper {
   readonly read: Promise<void>
   /** A relay has given everything that it holds. */
   readonly heardRelay: (url: string) => void
+  /** A relay more, whose versions count for K3; or one fewer. */
+  readonly addRelay: (url: string) => void
+  readonly removeRelay: (url: string) => void
   /** Hears of each version that comes into force. */
   readonly watch: (hear: (roster: Roster) => void) => () => void
 }
@@ -74,7 +77,8 @@ export const openRosterKeeper = (options: {
   const stored = store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent)
   let chain: RosterChain = stored.reduce((held, event) => offer(held, event).chain, emptyChain(council))
   let tail: Promise<unknown> = Promise.resolve()
-  const isRead = (): boolean => unread.size === 0 || (unread.size < options.relays.length && chain.held.length > 0)
+  let heard = false
+  const isRead = (): boolean => unread.size === 0 || (heard && chain.held.length > 0)
   let since = operatorsSince(store, chain)
   const tellRead = (): void => void (isRead() && read.resolve())
   tellRead()
@@ -139,7 +143,15 @@ export const openRosterKeeper = (options: {
       }),
     read: read.promise,
     heardRelay: (url) => {
+      if (unread.delete(url)) heard = true
+      tellRead()
+    },
+    addRelay: (url) => {
+      if (!options.fresh) unread.add(url)
+    },
+    removeRelay: (url) => {
       unread.delete(url)
+      given.delete(url)
       tellRead()
     },
     watch: (hear) => {

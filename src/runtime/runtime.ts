@@ -8,9 +8,8 @@ import { openAlarms } from "../engine/alarms.ts"
 import { commandKind, commandProjection } from "../engine/commands.ts"
 import { openEngine, type EngineShape } from "../engine/engine.ts"
 import { upgradeActors } from "../engine/upgrade.ts"
-import { isOperator, isName, isWizardClass } from "../protocol/roster.ts"
+import { isOperator } from "../protocol/roster.ts"
 import { openPublisher } from "../publish/publisher.ts"
-import { npubOf } from "../identity/keys.ts"
 import { SignaturePool } from "../identity/signature-pool.ts"
 import { Verifier } from "../identity/verifier.ts"
 import { serveRelay } from "../relay/relay.ts"
@@ -22,10 +21,13 @@ import { takeLock } from "../store/lock.ts"
 import { openStore, Store, type StoreShape } from "../store/store.ts"
 import { answers } from "./answers.ts"
 import { serveControl } from "./control.ts"
+import { handlersOf } from "./handlers.ts"
 import { makeHome } from "./home.ts"
 import { pinCouncil, readIdentities, settleRoster } from "./identities.ts"
-import { StartRefused, type RuntimeOptions } from "./options.ts"
+import type { RuntimeOptions } from "./options.ts"
 import { openOutgoing } from "./outgoing.ts"
+import { openRelayLists } from "./relay-lists.ts"
+import { openRelays, relaysAtStart, type Relays } from "./relays.ts"
 import { openRosterReaders } from "./roster-readers.ts"
 import { openRosterKeeper, type RosterKeeper } from "./roster-keeper.ts"
 import type { SupervisorTree } from "./supervisor.ts"
@@ -37,7 +39,7 @@ export interface Runtime {
   readonly rosters: RosterKeeper
   readonly engine: EngineShape
   readonly store: StoreShape
-  readonly relays: readonly string[]
+  readonly relays: Relays
   readonly embedded: boolean
   /** Whether the council's secret is kept here, and which operator key was made here, if one was. */
   readonly keepsCouncil: boolean
@@ -130,7 +132,7 @@ export const runtimeOver = (
           (server) => Effect.promise(server.close),
         )
       : undefined
-    const relays = first === undefined ? options.relays : [first.url]
+    const relays = relaysAtStart(store, options.relays, first?.url, warn)
     const rosters = openRosterKeeper({
       council: council.pubkey,
       signer: council.signer,
@@ -153,6 +155,7 @@ export const runtimeOver = (
     const outgoing = openOutgoing({ home, clock, limits, warn, wizards })
     yield* Effect.addFinalizer(() => Effect.sync(outgoing.close))
     const readers = openRosterReaders()
+    const relayLists = openRelayLists({ roster: rosters.inForce, engine, store, clock, limits })
     for (const { name, className, signer, fresh, executor } of identities.wizards) {
       publisher.open(name, signer, relays)
       const host = yield* openWizard({
@@ -170,6 +173,7 @@ export const runtimeOver = (
         publisher,
         rosters,
         readers,
+        relayLists,
         verifier,
         clock,
         chance,
@@ -202,6 +206,18 @@ export const runtimeOver = (
           ? undefined
           : { first, broken: broken.promise, again: (onBroken) => openRelay(first.port, onBroken) },
     })
+    const relayKeeper = openRelays({
+      relays,
+      embedded: first?.url,
+      wizards,
+      supervisorOf: tree.wizard,
+      publisher,
+      rosters,
+      engine,
+      store,
+      clock,
+      limits,
+    })
     yield* Effect.promise(() => settleRoster(options, identities, rosters, clock)).pipe(
       Effect.catchDefect((error) => Effect.sync(() => warn((error as Error).message))),
       Effect.forkScoped,
@@ -213,7 +229,7 @@ export const runtimeOver = (
       rosters,
       engine,
       store,
-      relays,
+      relays: relayKeeper,
       embedded,
       keepsCouncil: council.signer !== undefined,
       operator: identities.operator.held,
@@ -230,7 +246,7 @@ export const runtimeOver = (
     }
     yield* Effect.acquireRelease(
       Effect.tryPromise({
-        try: () => serveControl(home.control, handlersOf(runtime, outgoing.nudge), limits.controlBytesMax),
+        try: () => serveControl(home.control, handlersOf(runtime, publisher, outgoing.nudge), limits.controlBytesMax),
         catch: (error) => error,
       }),
       (control) => Effect.promise(control.close),
@@ -278,43 +294,3 @@ const farewell = (
     const unwatch = engine.watch(look)
     look()
   })
-
-const handlersOf = (runtime: Runtime, nudge: () => void): Parameters<typeof serveControl>[1] => {
-  const named = (name: string | undefined): readonly WizardHost[] => {
-    const found = runtime.wizards.filter((wizard) => name === undefined || wizard.name === name)
-    if (found.length === 0) throw new StartRefused({ reason: `no wizard called ${name} runs here` })
-    return found
-  }
-  return {
-    ping: () => ({ pid: process.pid, relays: runtime.relays, council: runtime.rosters.council }),
-    ps: () => ({
-      tree: runtime.tree(),
-      wizards: runtime.wizards.map((wizard) => ({
-        name: wizard.name,
-        pubkey: wizard.pubkey,
-        ...wizard.status(),
-        relays: wizard.relays(),
-      })),
-      counts: runtime.counts(),
-      restarts: runtime.store.restart.recent(20),
-    }),
-    claim: ({ wizard }) => {
-      const waiting = named(wizard).filter((host) => ["listening", "standby"].includes(host.status().state))
-      for (const host of waiting) host.claim()
-      return { claimed: waiting.map(({ name }) => name) }
-    },
-    admit: async ({ name = "", pubkey = "", class: className = "" }) => {
-      if (!isName(name) || !isWizardClass(className))
-        throw new StartRefused({ reason: `${name} cannot be admitted as "${className}"` })
-      const held = runtime.rosters.inForce()
-      const known = held?.wizards.find((wizard) => wizard.name === name || wizard.pubkey === pubkey)
-      if (known !== undefined)
-        throw new StartRefused({ reason: `${known.name} is admitted already, with the key ${npubOf(known.pubkey)}` })
-      if (pubkey === runtime.rosters.council || (held !== undefined && isOperator(held, pubkey)))
-        throw new StartRefused({ reason: "that key commands the council, it cannot be a wizard's as well" })
-      const roster = await runtime.rosters.amend([{ type: "add-wizard", name, pubkey, class: className }])
-      return { version: roster.version }
-    },
-    outgoing: () => nudge(),
-  }
-}

@@ -32,7 +32,7 @@ export const treeOf = (parts: {
   readonly wizards: readonly WizardHost[]
   readonly rosters: RosterKeeper
   readonly relay: EmbeddedRelay | undefined
-}): SupervisorHandle => {
+}): SupervisorHandle & { readonly wizard: (name: string) => SupervisorHandle } => {
   const { limits, clock, warn, engine, store, wizards, rosters } = parts
   const record = ({ path, reason, atMs }: { path: string; reason: string; atMs: number }): void => {
     warn(`${path} was restarted: ${reason}`)
@@ -42,17 +42,13 @@ export const treeOf = (parts: {
       .catch((error: unknown) => warn(`a restart was not recorded: ${(error as Error).message}`))
   }
   const common = { limits, clock, record }
-  const wizardTrees = wizards.map((wizard) =>
-    asChild(
-      `wizard/${wizard.name}`,
-      supervisor({
-        ...common,
-        name: `runtime/council/wizard/${wizard.name}`,
-        strategy: "rest-for-one",
-        children: wizard.children,
-      }),
-    ),
+  const wizardSupervisors = new Map(
+    wizards.map(({ name, children }) => [
+      name,
+      supervisor({ ...common, name: `runtime/council/wizard/${name}`, strategy: "rest-for-one", children }),
+    ]),
   )
+  const wizardTrees = [...wizardSupervisors].map(([name, handle]) => asChild(`wizard/${name}`, handle))
   const council = supervisor({ ...common, name: "runtime/council", strategy: "one-for-one", children: wizardTrees })
   const channels = new Set<string>()
   const follow = (): void => {
@@ -65,12 +61,13 @@ export const treeOf = (parts: {
   rosters.watch(follow)
   follow()
   const relay: readonly Child[] = parts.relay === undefined ? [] : [relayChild(parts.relay)]
-  return supervisor({
+  const runtime = supervisor({
     ...common,
     name: "runtime",
     strategy: "rest-for-one",
     children: [...relay, asChild("council", council)],
   })
+  return { ...runtime, wizard: (name) => wizardSupervisors.get(name) as SupervisorHandle }
 }
 
 const relayChild = ({ first, broken, again }: EmbeddedRelay): Child => {

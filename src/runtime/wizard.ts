@@ -5,36 +5,32 @@
  *   relay connections ─► intake ─► engine ─► tally ─► wizard actor ─► pump ─► engine ─► worker
  */
 import { Effect } from "effect"
-import {
-  isConnected,
-  openRelayConnection,
-  type RelayConnection,
-  type RelayReport,
-} from "../../actors/relay-connection.ts"
-import type { Batch, Subscription } from "../../actors/subscription.ts"
+import type { RelayReport } from "../../actors/relay-connection.ts"
 import { runWizard, type WizardActor, type WizardReport } from "../../actors/wizard.ts"
 import { superviseActor } from "../../actors/bridge.ts"
 import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
 import type { Commands } from "../engine/commands.ts"
-import { HostStopped, NotCommitted } from "../engine/command-host.ts"
+import { HostStopped } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Executor } from "../executors/executor.ts"
 import type { VerifierShape } from "../identity/verifier.ts"
 import type { Signer } from "../identity/signer.ts"
 import { openIntake } from "../intake/intake.ts"
 import type { Limits } from "../limits.ts"
-import { withId, type NostrEvent } from "../protocol/event.ts"
-import { profileTemplate } from "../protocol/profile.ts"
+import type { NostrEvent } from "../protocol/event.ts"
 import { standing, wizardByKey } from "../protocol/roster.ts"
 import type { Publisher } from "../publish/publisher.ts"
 import { nowSeconds, sleep, type ClockShape } from "../services/clock.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import type { SocketShape } from "../services/socket.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
+import { openAnnouncer } from "./announce.ts"
+import { openConnections, type Connections } from "./connections.ts"
 import type { Home } from "./home.ts"
 import { openHeartbeats, type Heartbeats } from "./heartbeat.ts"
 import { openPump } from "./pump.ts"
-import { fixFloors, subscriptionsOf } from "./reading.ts"
+import { fixFloors } from "./reading.ts"
+import type { RelayLists } from "./relay-lists.ts"
 import { runTask } from "./task.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
 import type { RosterReaders } from "./roster-readers.ts"
@@ -58,6 +54,7 @@ export interface WizardHostOptions {
   readonly publisher: Publisher
   readonly rosters: RosterKeeper
   readonly readers: RosterReaders
+  readonly relayLists: RelayLists
   readonly verifier: VerifierShape
   readonly clock: ClockShape
   readonly chance: ChanceShape
@@ -79,6 +76,8 @@ export interface WizardHost {
   /** Hears of each change of the status. Returns what ends it. */
   readonly watch: (hear: () => void) => () => void
   readonly relays: () => readonly RelayReport[]
+  /** Its relays come and go (the supervised child apart). */
+  readonly connections: Pick<Connections, "add" | "remove" | "childOf" | "announce">
   /** Whether it may change its commands now: it knows its past, and no other instance of its key is at work. */
   readonly acts: () => boolean
   readonly claim: () => void
@@ -112,8 +111,6 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   const { name, signer, engine, store, clock, limits, rosters, readers, publisher, executor, warn } = options
   const { counts, row } = options.commands
   const { pubkey } = signer
-  const connections = new Map<string, RelayConnection>()
-  const unread = new Map<string, Set<string>>(options.relays.map((url) => [url, new Set(["roster", "own"])]))
   const watchers = new Set<() => void>()
   const others = new Set<string>()
   let actor: WizardActor | undefined
@@ -165,15 +162,9 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     limits,
     state,
     queued: () => counts.queued(name),
-    send: (event) => void send(event),
+    send: (event) => void connections.send(event),
     warn,
   })
-
-  /** To every relay that is connected. True when one took it. */
-  const send = async (event: NostrEvent): Promise<boolean> => {
-    const answers = await Promise.allSettled([...connections.values()].map((connection) => connection.publish(event)))
-    return answers.some((answer) => answer.status === "fulfilled" && answer.value.accepted)
-  }
 
   const intake = openIntake({
     wizard: name,
@@ -186,6 +177,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     roster: rosters.inForce,
     authorFloor: (author) => Math.floor(rosters.operatorSinceMs(author) / 1000) - limits.firstReadSecondsMax,
     offerRoster: rosters.offer,
+    offerRelayList: options.relayLists.offer,
     ready: () => open,
     heard: ({ createdAt, interval, state: theirs, instance }, stored) => {
       // Stored ones of the very second of our start may be our own, from the life before.
@@ -204,6 +196,37 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     },
     executor: { name: executor.name, repeat: executor.repeat },
     count: options.count,
+  })
+
+  const connections: Connections = openConnections({
+    name,
+    signer,
+    relays: options.relays,
+    store,
+    publisher,
+    rosters,
+    readers,
+    verifier: options.verifier,
+    clock,
+    chance: options.chance,
+    socket: options.socket,
+    limits,
+    warn,
+    announcer: openAnnouncer({
+      name,
+      about: `${options.className} wizard, ${executor.about}`,
+      signer,
+      relays: () => connections.urls(),
+      engine,
+      store,
+      clock,
+      limits,
+      warn,
+    }),
+    intake,
+    isOpen: () => open,
+    historyRead: () => tell({ type: "history-read" }),
+    reached: options.reached,
   })
 
   const pump = openPump({
@@ -232,7 +255,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
         mayTakeIn = may
         if (may) return void settlePast().then(takeUp)
         open = false
-        for (const connection of connections.values()) connection.resubscribe()
+        connections.resubscribe()
       },
       released: () => release(),
     })
@@ -247,7 +270,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       try {
         await intake.importOwn()
         await worker.recover()
-        await fixFloors({ pubkey, relays: options.relays, engine, store, clock, limits })
+        await fixFloors({ pubkey, relays: connections.urls(), engine, store, clock, limits })
         // Once more: what a relay told meanwhile.
         await intake.importOwn()
         return
@@ -262,7 +285,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   const takeUp = (): void => {
     if (!mayTakeIn) return
     open = true
-    for (const connection of connections.values()) connection.resubscribe()
+    connections.resubscribe()
     heartbeats.beat(state())
     pump.verbs()
     pump.tasks()
@@ -271,173 +294,14 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
   const admit = (): void => {
     const roster = rosters.inForce()
     tell({ type: roster !== undefined && wizardByKey(roster, pubkey)?.name === name ? "admit" : "dismiss" })
-    if (state() === "catching-up" && [...unread.values()].every((names) => names.size === 0))
-      tell({ type: "history-read" })
+    if (state() === "catching-up" && connections.isHistoryRead()) tell({ type: "history-read" })
     tally()
   }
 
-  const connect = (url: string): RelayConnection => {
-    let before: RelayReport["state"] = "idle"
-    const connection = openRelayConnection({
-      url,
-      identity: pubkey,
-      socket: options.socket,
-      clock,
-      chance: options.chance,
-      limits,
-      verifier: options.verifier,
-      signer,
-      subscriptions: () => subscriptionsFor(url),
-      take: (batch) => take(url, batch),
-      read: (subscription, whole) => void read(connection, url, subscription, whole),
-      changed: (report) => {
-        if (!isConnected(report.state)) lost(url)
-        // From `live` it only reads something more: nothing that the relay refused is worth another try (U6).
-        if (report.state === "catching-up" && before !== "live") greet(connection, url)
-        before = report.state
-      },
-    })
-    // One that failed reports no state any more.
-    connection.actor.subscribe({ error: () => lost(url) })
-    connections.set(url, connection)
-    publisher.attach(name, { relay: url, publish: connection.publish })
-    return connection
-  }
-
-  const lost = (url: string): void => {
-    asked.delete(url)
-    readers.lost(url, name)
-  }
-
-  /** Offers a relay what it lacks of us; it was just reached, or may take now what it refused. */
-  const greet = (connection: RelayConnection, url: string): void => {
-    publisher.reconnected(name, url)
-    options.reached()
-    void giveProfile(connection, url).catch((error: unknown) =>
-      warn(`${name}: no profile for ${url}: ${(error as Error).message}`),
-    )
-  }
-
-  /** So that an outage is told once. */
-  let unwritten = false
-  const take = async (url: string, batch: Batch): Promise<void> => {
-    const asked = deep.get(url)
-    await intake.take(batch).catch((error: unknown) => {
-      // What is read again for it may be dated before the quick look-back (P28).
-      if (batch.subscription === "commands") deep.set(url, Symbol("not kept"))
-      if (error instanceof NotCommitted && !unwritten)
-        warn(`${name}: what comes in cannot be kept (${error.reason}): make room; it is read again until it can`)
-      unwritten ||= error instanceof NotCommitted
-      throw error
-    })
-    unwritten = false
-    // Whoever asks for it has it begun anew, so one that ends with that demand began with it.
-    const isRead = batch.subscription === "commands" && batch.phase === "stored" && batch.cursorMs !== undefined
-    if (isRead && deep.get(url) === asked) deep.delete(url)
-    if (batch.subscription !== "roster") return
-    for (const { id } of batch.events) rosters.given(url).add(id)
-    // A cursor is given only with everything that the relay holds.
-    if (batch.cursorMs !== undefined) rosters.heardRelay(url)
-  }
-
-  const read = async (
-    connection: RelayConnection,
-    url: string,
-    subscription: string,
-    whole: boolean,
-  ): Promise<void> => {
-    if (subscription === "roster") {
-      giveRosters(connection, url)
-      readers.over(url, name, whole)
-      // Another one may have read it meanwhile.
-      if (whole) connection.relist()
-      return
-    }
-    // The first time all relays are waited for: one alone may not hold the end of a chain.
-    if (subscription === "own" && open) {
-      await intake
-        .importOwn()
-        .catch((error: unknown) => warn(`${name}: own receipts of ${url}: ${(error as Error).message}`))
-    }
-    readHistory(url, subscription)
-  }
-
-  const readHistory = (url: string, subscription: string): void => {
-    unread.get(url)?.delete(subscription)
-    if ([...unread.values()].every((names) => names.size === 0)) tell({ type: "history-read" })
-  }
-
-  /** K2 of the roster keeper: a relay that lacks a version gets it. */
-  const giveRosters = (connection: RelayConnection, url: string): void =>
-    void offerRosters(connection, url).catch((error: unknown) =>
-      warn(`${name}: no roster for ${url}: ${(error as Error).message}`),
-    )
-  const offerRosters = async (connection: RelayConnection, url: string): Promise<void> => {
-    const given = rosters.given(url)
-    for (const { id, event } of rosters.versions()) {
-      if (given.has(id)) continue
-      // Marked before it is answered, so that a thousand wizards of one home do not all send it.
-      given.add(id)
-      const answer = await connection.publish(event()).catch(() => undefined)
-      if (answer?.accepted !== true) given.delete(id)
-    }
-  }
-
-  const giveProfile = async (connection: RelayConnection, url: string): Promise<void> => {
-    const about = `${options.className} wizard, ${executor.about}`
-    if (store.setting.get(name, `profile ${url}`) === about) return
-    const template = profileTemplate({ name, about, createdAt: nowSeconds(clock) })
-    const [event] = await signer.sign([withId(pubkey, template)])
-    const answer = event === undefined ? undefined : await connection.publish(event).catch(() => undefined)
-    if (answer?.accepted === true)
-      await engine.write(() => store.setting.put(name, `profile ${url}`, about)).catch(() => undefined)
-  }
-
-  /** Relays that are to be read back the whole way: at start, hourly, and where what came could not be kept. */
-  const deep = new Map<string, symbol>()
-  const isDeep = (url: string): boolean => deep.has(url)
-  let cancelDeep = (): void => {}
-  const readDeep = (): void => {
-    cancelDeep = clock.after(limits.lookBackDeepSeconds * 1000, readDeep, { unref: true })
-    for (const url of options.relays) rereadDeep(url)
-  }
-  const rereadDeep = (url: string): void => {
-    deep.set(url, Symbol("asked for"))
-    connections.get(url)?.reread("commands")
-  }
-  readDeep()
-
-  /** Relays that were asked for commands on the connection that there is: another's loss does not end that. */
-  const asked = new Set<string>()
-  const subscriptionsFor = (url: string): readonly Subscription[] => {
-    if (!open) asked.delete(url)
-    else if (readers.isOver(url)) asked.add(url)
-    return subscriptionsOf({
-      url,
-      pubkey,
-      store,
-      clock,
-      limits,
-      rosters,
-      readsRoster: readers.reads(url, name),
-      asksCommands: asked.has(url),
-      isDeep: () => isDeep(url),
-    })
-  }
-
   const watches = [
-    readers.watch((url) => {
-      if (readers.isOver(url)) readHistory(url, "roster")
-      connections.get(url)?.relist()
-    }),
     rosters.watch(() => {
       admit()
-      for (const [url, connection] of connections) {
-        connection.resubscribe()
-        if (!isConnected(connection.status().state)) continue
-        greet(connection, url)
-        giveRosters(connection, url)
-      }
+      connections.follow()
       void withdraw({ engine, store, rosters, clock, limits, warn }, name)
     }),
     engine.watch(({ steps }) => {
@@ -446,7 +310,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       tally()
       // Not one by one: reading a relay again is worth it when there is some room.
       if (intake.isHolding() && counts.queued(name) <= limits.queueRowsMax / 2)
-        for (const url of intake.resume()) rereadDeep(url)
+        connections.rereadCommands(intake.resume())
     }),
   ]
 
@@ -462,7 +326,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       watchers.add(hear)
       return () => void watchers.delete(hear)
     },
-    relays: () => [...connections.values()].map((connection) => connection.status()),
+    relays: connections.reports,
+    connections,
     acts: () => open,
     claim: () => tell({ type: "claim" }),
     drain: async () => {
@@ -481,18 +346,14 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
       giveUp()
       tell({ type: "drained" })
     },
-    send,
+    send: connections.send,
     children: [
       { name: "wizard", restart: "transient", run: superviseActor(`wizard/${name}`, startActor) },
-      ...options.relays.map((url): Child => ({
-        name: `relay-connection ${url}`,
-        restart: "transient",
-        run: superviseActor(`relay-connection/${name}/${url}`, () => connect(url)),
-      })),
+      ...connections.children(),
     ],
     close: () => {
       for (const unwatch of watches) unwatch()
-      cancelDeep()
+      connections.close()
       worker.close()
       heartbeats.close()
     },

@@ -258,4 +258,7 @@ export const migrations: readonly string[] = [
   DROP TABLE signature_1;
   DROP TABLE delivery_1;
   `,
+  /* 3: what a relay refused, found without looking through what relays took */ `
+  CREATE INDEX delivery_refused ON delivery (place) WHERE state = 'refused';
+  `,
 ]

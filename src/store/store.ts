@@ -4,6 +4,7 @@
  * Everything that writes must run inside the engine's group transaction (`Engine.write`, or a projection).
  */
 import { Context } from "effect"
+import { Kind } from "../protocol/kinds.ts"
 import { migrations } from "./migrations.ts"
 import { openDatabase, type Database } from "./sqlite.ts"
 
@@ -100,7 +101,8 @@ export interface AttemptRow {
 
 export interface DeliveryRow extends OutboxPlace {
   readonly relay: string
-  readonly state: "accepted" | "refused"
+  /** `dropped`: it was of no use any more. `passed`: the relay came after it, and another one has it. */
+  readonly state: "accepted" | "refused" | "dropped" | "passed"
   readonly tries: number
   readonly error: string | null
 }
@@ -116,6 +118,9 @@ const placesEach = 1024
 const outboxRow = `SELECT ${nameOf} AS actor, ${nameOf} || '/' || t.seq || '/' || (t.place % ${placesEach}) AS effect, t.place / ${placesEach} AS position, kind, owner, payload, event_id, state, error, (SELECT sig FROM signature s WHERE s.place = t.place) AS sig`
 /** Effects of a kind that an owner still owes, in their order. */
 const owedRow = `${outboxRow} FROM outbox t INDEXED BY outbox_pending WHERE kind = ? AND owner = ? AND state = 'pending' AND place > ?`
+/** What every relay refused, or one of them did. */
+const isDeadLetter =
+  "t.place IN (SELECT place FROM outbox WHERE state = 'dead' UNION SELECT place FROM delivery WHERE state = 'refused') AND t.kind = 'publish'"
 /** All effects of an actor: the journal knows the positions of its steps. */
 const outboxOf = `FROM (SELECT position FROM journal WHERE actor = @actor UNION SELECT place / ${placesEach} FROM outbox WHERE actor = @actor AND apart = 1) p CROSS JOIN outbox t ON t.place BETWEEN p.position * ${placesEach} AND p.position * ${placesEach} + ${placesEach - 1}`
 const timerRow = named("timer", "t.name AS name, due_ms, effect")
@@ -197,6 +202,9 @@ const make = (opened: Database, writes: boolean) => {
       of: (actor: string): JournalRow[] => all(`${journalRow} WHERE t.actor = ? ORDER BY seq`, keyOf(actor)),
       first: (actor: string): JournalRow | undefined =>
         get(`${journalRow} WHERE t.actor = ? AND seq = 1`, keyOf(actor)),
+      /** The state after the step at a position. */
+      stateAt: (position: number): string | undefined =>
+        get<{ state: string }>("SELECT state FROM journal WHERE position = ?", position)?.state,
       /** The first input of that cause after a position, whichever actor took it. */
       caused: (cause: string, after: number): JournalRow | undefined =>
         get(`${journalRow} WHERE position > ? AND cause = ? ORDER BY position LIMIT 1`, after, cause),
@@ -274,6 +282,55 @@ const make = (opened: Database, writes: boolean) => {
           kind,
           owner,
         )?.n ?? 0,
+      /** Who owes effects of a kind. */
+      owners: (kind: string): string[] =>
+        all<{ owner: string }>(
+          "SELECT DISTINCT owner FROM outbox INDEXED BY outbox_pending WHERE kind = ? AND state = 'pending'",
+          kind,
+        ).map(({ owner }) => owner),
+      /** Those of an owner that this relay has not answered. */
+      countUnanswered: (kind: string, owner: string, relay: string): number =>
+        get<{ n: number }>(
+          "SELECT count(*) AS n FROM outbox t INDEXED BY outbox_pending WHERE kind = ? AND owner = ? AND state = 'pending' AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = t.place AND d.relay = ?)",
+          kind,
+          owner,
+          relay,
+        )?.n ?? 0,
+      /** Signed receipts and artifacts of commands that have not ended, which this relay has not answered. */
+      ofUnended: (owner: string, relay: string): OutboxPlace[] =>
+        all<OutboxPlace>(
+          `SELECT ${nameOf} || '/' || t.seq || '/' || (t.place % ${placesEach}) AS effect, t.place / ${placesEach} AS position
+             FROM command c JOIN journal j ON j.actor = c.actor
+             JOIN outbox t ON t.place BETWEEN j.position * ${placesEach} AND j.position * ${placesEach} + ${placesEach - 1}
+            WHERE c.wizard = @owner AND c.ended = 0 AND t.kind = 'publish' AND t.state IN ('done', 'dead')
+              AND t.payload ->> '$.kind' IN (${Kind.record}, ${Kind.artifact})
+              AND EXISTS (SELECT 1 FROM signature s WHERE s.place = t.place)
+              AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.place = t.place AND d.relay = @relay)
+            ORDER BY t.place`,
+          { owner, relay },
+        ),
+      /** What is owed of ended commands is not owed to this relay where another one has it. */
+      passEnded: (owner: string, relay: string): void =>
+        void run(
+          `INSERT OR IGNORE INTO delivery (place, relay, state, tries)
+             SELECT t.place, @relay, 'passed', 0 FROM outbox t INDEXED BY outbox_pending JOIN command c ON c.actor = t.actor
+              WHERE t.kind = 'publish' AND t.owner = @owner AND t.state = 'pending' AND c.ended = 1
+                AND EXISTS (SELECT 1 FROM delivery d WHERE d.place = t.place AND d.state = 'accepted')`,
+          { owner, relay },
+        ),
+      /** Owes it once more. */
+      owe: (at: OutboxPlace): void =>
+        void run("UPDATE outbox SET state = 'pending', error = NULL WHERE place = ?", placeOf(at)),
+      /** The same for a dead letter, to the relays that refused it. */
+      revive: (at: OutboxPlace): void => {
+        run("UPDATE outbox SET state = 'pending', error = NULL WHERE place = ?", placeOf(at))
+        run("DELETE FROM delivery WHERE place = ? AND state = 'refused'", placeOf(at))
+      },
+      /** A dead letter is one no more, whole or at the relays that refused it. */
+      drop: (at: OutboxPlace): void => {
+        run("UPDATE outbox SET state = 'done' WHERE place = ? AND state = 'dead'", placeOf(at))
+        run("UPDATE delivery SET state = 'dropped' WHERE place = ? AND state = 'refused'", placeOf(at))
+      },
       /** Keeps the signature of an outgoing event; the first one stays. */
       sign: (at: OutboxPlace, sig: string): void =>
         void run("INSERT OR IGNORE INTO signature (place, sig) VALUES (?, ?)", placeOf(at), sig),
@@ -284,6 +341,14 @@ const make = (opened: Database, writes: boolean) => {
       holds: (actor: string, eventId: string): boolean =>
         get(`SELECT 1 ${outboxOf} WHERE t.event_id = @eventId`, { actor: keyOf(actor), eventId }) !== undefined,
       of: (actor: string): OutboxRow[] => all(`${outboxRow} ${outboxOf} ORDER BY t.place`, { actor: keyOf(actor) }),
+      /** What every relay refused, or one of them. */
+      deadLetters: (most: number): OutboxRow[] =>
+        all(`${outboxRow} FROM outbox t WHERE ${isDeadLetter} ORDER BY t.place LIMIT ?`, most),
+      /** The same of all of them, in short. */
+      deadPlaces: (): Pick<OutboxRow, "effect" | "position" | "owner" | "event_id">[] =>
+        all(
+          `SELECT ${nameOf} || '/' || t.seq || '/' || (t.place % ${placesEach}) AS effect, t.place / ${placesEach} AS position, owner, event_id FROM outbox t WHERE ${isDeadLetter} ORDER BY t.place`,
+        ),
       allDead: (): OutboxRow[] => all(`${outboxRow} FROM outbox t WHERE state = 'dead' ORDER BY t.place`),
     },
 
@@ -302,6 +367,13 @@ const make = (opened: Database, writes: boolean) => {
           "SELECT relay, state, tries, error FROM delivery WHERE place = ?",
           placeOf({ position, effect }),
         ).map((row) => ({ position, effect, ...row })),
+      /** Nobody minds any more what that relay refused. */
+      dropRefused: (owner: string, relay: string): void =>
+        void run(
+          "UPDATE delivery SET state = 'dropped' WHERE state = 'refused' AND relay = ? AND (SELECT state = 'done' AND owner = ? FROM outbox o WHERE o.place = delivery.place)",
+          relay,
+          owner,
+        ),
     },
 
     timer: {

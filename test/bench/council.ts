@@ -166,6 +166,7 @@ export const openCouncil = async (options: {
     roster: () => roster,
     authorFloor: () => 0,
     offerRoster: async () => {},
+    offerRelayList: async () => {},
     ready: () => true,
     heard: () => {},
     executor: { name: executor.name, repeat: executor.repeat },

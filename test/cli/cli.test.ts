@@ -16,7 +16,7 @@ import { npubEncode, nsecEncode } from "nostr-tools/nip19"
 import { verifyEvent, type NostrEvent } from "nostr-tools/pure"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { limits } from "../../src/limits.ts"
-import { serveControl } from "../../src/runtime/control.ts"
+import { controlVerbs, serveControl, type ControlHandlers } from "../../src/runtime/control.ts"
 import { openStore, type CommandRow } from "../../src/store/store.ts"
 import { run } from "./run.ts"
 
@@ -37,9 +37,18 @@ const verbs = [
   "trace",
   "trace show",
   "ps",
+  "outbox",
+  "outbox list",
+  "outbox resend",
+  "outbox drop",
   "admit",
   "instance",
   "instance claim",
+  "relays",
+  "relays list",
+  "relays ping",
+  "relays add",
+  "relays remove",
   "relay",
   "relay serve",
   "keys",
@@ -105,6 +114,11 @@ describe("misuse", () => {
     [["admit", "timmy", "npub1xyz"], /no public key: expected is npub1/],
     [["keys", "generate", "../timmy"], /"\.\.\/timmy" is no name/],
     [["ps", "--wizard"], /--wizard/],
+    [["outbox", "list", "--most", "0"], /--most takes a number from 1 on/],
+    [["relays", "add", "relay.example"], /"relay.example" is no relay's address/],
+    [["relays", "remove", "http://relay.example"], /is no relay's address/],
+    [["outbox", "resend"], /say which dead letter/],
+    [["outbox", "drop", "12345678", "--all"], /say which dead letter/],
   ])("%j: exit code 2, told on stderr, nothing on stdout", async (args, says) => {
     const flags = args.length > 1 ? ["--home", home] : []
     const { code, stdout, stderr } = await run(...args, ...(args[0] === "relay" ? [] : flags))
@@ -140,6 +154,12 @@ describe("nothing there", () => {
     [["commands", "list"], "there is nothing in"],
     [["trace", "show", "12345678"], "there is nothing in"],
     [["ps"], "no runtime runs on this home"],
+    [["outbox", "list"], "there is nothing in"],
+    [["relays", "list"], "there is nothing in"],
+    [["relays", "add", "ws://127.0.0.1:1"], "no runtime runs on this home"],
+    [["relays", "remove", "ws://127.0.0.1:1"], "no runtime runs on this home"],
+    [["outbox", "resend", "--all"], "no runtime runs on this home, and only it may write there"],
+    [["outbox", "drop", "12345678"], "no runtime runs on this home, and only it may write there"],
     [["instance", "claim"], "no runtime runs on this home"],
     [["admit", "timmy", npubEncode("0a".repeat(32))], "no runtime runs on this home"],
   ])("%j: exit code 3, with what to do, and nothing is made", async (args, says) => {
@@ -322,10 +342,10 @@ describe("a running runtime is asked over its control socket", () => {
     }
     const control = await serveControl(
       join(home, "control.sock"),
-      { ping: refuse, ps: refuse, claim: refuse, admit: refuse, outgoing: refuse },
+      Object.fromEntries(controlVerbs.map((verb) => [verb, refuse])) as unknown as ControlHandlers,
       1000,
     )
-    for (const args of [["ps"], ["instance", "claim", "--role", "kimi"]]) {
+    for (const args of [["ps"], ["instance", "claim", "--role", "kimi"], ["outbox", "resend", "--all"]]) {
       const { code, stdout, stderr } = await run(...args, "--home", home)
       expect({ code, stdout, stderr }).toEqual({
         code: 1,

@@ -67,7 +67,7 @@ const finished = async (home: string, number: number, attempt: number): Promise<
 }
 
 describe(`attempts that are killed (KILL_SEED=${seed})`, () => {
-  it("A2, N2, R3: one claimed commit each, once in main, a sound repository", { timeout: 150_000 }, async () => {
+  it("A2, N2, R3: one claimed commit each, once in main, a sound repository", { timeout: 400_000 }, async () => {
     const chance = seededChance(seed)
     const kills: boolean[] = []
     for (let home = 0; home < homes; home++) {

@@ -72,6 +72,7 @@ const openRoom = (given: Partial<Limits> = {}): Room => {
     roster: () => room.roster,
     authorFloor: (author) => room.authorFloors.get(author) ?? 0,
     offerRoster: async ({ id }) => void room.offered.push(id),
+    offerRelayList: async () => {},
     ready: () => room.ready,
     heard: ({ instance }, stored) => void room.heard.push({ instance, stored }),
     executor: { name: "note", repeat: "safe" },

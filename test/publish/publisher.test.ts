@@ -551,6 +551,149 @@ describe("publisher", () => {
     expect([relay.taken.length, held.publisher.backlog("timmy")]).toEqual([600, 0])
   })
 
+  it.each([1, 2])(
+    "U11: a dead letter that is sent again is the same event, to those that refused it, at its place (%s relays refuse)",
+    async (refusing) => {
+      const held = open({ relays: ["wss://a", "wss://b"], limits: { deliveriesInFlightMax: 2 } })
+      let refuses = true
+      const scripts = ["wss://a", "wss://b"].map((url, n) =>
+        outletTo(url, ({ content }) =>
+          refuses && n < refusing && content.startsWith("counter/b") ? refused("invalid: no") : accepted,
+        ),
+      )
+      for (const { outlet } of scripts) held.publisher.attach("timmy", outlet)
+      await held.owe("a", "b", "b", "c", "a")
+      await held.quiet()
+      const dead = held.store.outbox.deadPlaces()
+      expect(dead.map(({ effect }) => effect)).toEqual(["counter/b/2/0", "counter/b/3/0"])
+      expect(held.publisher.backlog("timmy")).toBe(0)
+      refuses = false
+      const before = scripts.map(({ sent }) => sent.splice(0))
+      await held.publisher.resend(dead)
+      await held.quiet()
+      for (const [n, { sent }] of scripts.entries())
+        expect(sent).toEqual(n < refusing ? before[n]?.filter(({ content }) => content.startsWith("counter/b")) : [])
+      expect([held.store.outbox.deadPlaces(), held.publisher.backlog("timmy"), held.signed()]).toEqual([[], 0, 5])
+      await held.owe("b")
+      await held.quiet()
+      expect(scripts.map(({ sent }) => sent.at(-1)?.content)).toEqual(["counter/b 6", "counter/b 6"])
+    },
+  )
+
+  it("U11: goes out after a restart too, where nothing else is owed", async () => {
+    const before = open()
+    before.publisher.attach("timmy", outletTo("wss://a", () => refused("invalid: no")).outlet)
+    await before.owe("a", "b")
+    await before.quiet()
+    before.publisher.close()
+    await before.close()
+    const after = open({ file: before.file })
+    const relay = outletTo("wss://a")
+    after.publisher.attach("timmy", relay.outlet)
+    await after.quiet()
+    await after.publisher.resend(after.store.outbox.deadPlaces())
+    await after.quiet()
+    expect([contents(relay.taken), after.signed()]).toEqual([["counter/a 1", "counter/b 2"], 0])
+  })
+
+  it("U11: what is refused once more is a dead letter once more, and what is dropped is none any more", async () => {
+    const held = open({ limits: { deliveryTriesMax: 2 } })
+    const relay = outletTo("wss://a", () => refused("error: no"))
+    held.publisher.attach("timmy", relay.outlet)
+    await held.owe("a", "b")
+    const pass = async (): Promise<void> => {
+      for (const ms of [0, 100]) {
+        held.clock.advance(ms)
+        await held.quiet()
+      }
+    }
+    await pass()
+    const dead = held.store.outbox.deadPlaces()
+    await held.publisher.resend(dead.slice(0, 1))
+    await pass()
+    expect(contents(relay.sent)).toEqual([
+      "counter/a 1",
+      "counter/b 2",
+      "counter/a 1",
+      "counter/b 2",
+      "counter/a 1",
+      "counter/a 1",
+    ])
+    expect([held.states(), held.store.outbox.deadPlaces()]).toEqual([["dead", "dead"], dead])
+    await held.publisher.drop(dead)
+    held.publisher.reconnected("timmy", "wss://a")
+    await held.quiet()
+    expect([held.states(), held.store.outbox.deadPlaces(), relay.sent.length]).toEqual([["done", "done"], [], 6])
+  })
+
+  it("U11: sent again while new events are being signed, none is lost and none overtakes", async () => {
+    const held = open()
+    const relay = outletTo("wss://a", (_event, nth) => (nth === 1 ? refused("invalid: no") : accepted))
+    held.publisher.attach("timmy", relay.outlet)
+    await held.owe("a", "b", "a")
+    await held.quiet()
+    const more = held.owe("a", "b", "c")
+    await held.publisher.resend(held.store.outbox.deadPlaces())
+    await more
+    await held.quiet()
+    await held.publisher.resend(held.store.outbox.deadPlaces())
+    await held.quiet()
+    expect(held.states().every((state) => state === "done")).toBe(true)
+    const ofA = contents(relay.taken).filter((content) => content.startsWith("counter/a"))
+    expect(ofA).toEqual(["counter/a 1", "counter/a 3", "counter/a 4"])
+    expect([held.signed(), held.publisher.backlog("timmy")]).toEqual([6, 0])
+  })
+
+  it.each([
+    "invalid: the event was made 900000 seconds ago",
+    "blocked: created_at too old",
+    "error: event too old",
+    "invalid: created_at too early",
+  ])(
+    "U10: refused for its age with %j it is a dead letter for that relay at once, and never signed anew",
+    async (message) => {
+      const held = open({ relays: ["wss://a", "wss://b"] })
+      const strict = outletTo("wss://a", ({ content }) => (content === "counter/a 1" ? refused(message) : accepted))
+      const other = outletTo("wss://b")
+      for (const { outlet } of [strict, other]) held.publisher.attach("timmy", outlet)
+      await held.owe("a", "a")
+      await held.quiet()
+      expect([contents(strict.sent), held.signed(), held.states()]).toEqual([
+        ["counter/a 1", "counter/a 2"],
+        2,
+        ["done", "done"],
+      ])
+      expect(held.store.outbox.deadPlaces().map(({ effect }) => effect)).toEqual(["counter/a/2/0"])
+    },
+  )
+
+  it("U9: a relay that limits the rate is left alone as a whole, then gets fewer, and loses nothing", async () => {
+    const held = open({ limits: { deliveriesInFlightMax: 16, reconnectMsMax: 1_000 } })
+    // Takes eight in 100 ms.
+    let room = 8
+    const relay = outletTo("wss://a", async () => {
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      return room-- > 0 ? accepted : refused("rate-limited: slowly")
+    })
+    const names = Array.from({ length: 100 }, (_unused, n) => String(n))
+    await held.owe(...names)
+    held.publisher.attach("timmy", relay.outlet)
+    await held.quiet()
+    const first = relay.sent.length
+    expect(first).toBeLessThanOrEqual(8 + 16)
+    held.clock.advance(99)
+    await held.quiet()
+    expect(relay.sent.length).toBe(first)
+    for (let n = 0; n < 200 && held.publisher.backlog("timmy") > 0; n++) {
+      room = 8
+      held.clock.advance(100)
+      await held.quiet()
+    }
+    expect([relay.taken.length, held.store.outbox.allDead(), held.publisher.backlog("timmy")]).toEqual([100, [], 0])
+    // Each event that is refused in vain costs the relay: about as many as its answers allow, not sixteen for each eight.
+    expect(relay.sent.length).toBeLessThan(100 * 1.5)
+  })
+
   it("nobody's outbox takes no outlet", () => {
     const held = open()
     expect(() => held.publisher.attach("nobody", outletTo("wss://a").outlet)).toThrow("nobody")

@@ -1,11 +1,7 @@
 /** A process that serves the control socket it is given, says so, and stays until it is killed. */
-import { serveControl } from "../../src/runtime/control.ts"
+import { serveControl, type ControlHandlers } from "../../src/runtime/control.ts"
 
-const nothing = (): null => null
-await serveControl(
-  process.argv[2] ?? "",
-  { ping: nothing, ps: nothing, claim: nothing, admit: nothing, outgoing: nothing },
-  1000,
-)
+const handlers: Pick<ControlHandlers, "ping"> = { ping: () => null }
+await serveControl(process.argv[2] ?? "", handlers as ControlHandlers, 1000)
 process.send?.("serving")
 process.on("message", () => undefined)

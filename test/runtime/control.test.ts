@@ -20,15 +20,15 @@ afterEach(async () => {
   rmSync(folder, { recursive: true })
 })
 
-const handlers: ControlHandlers = {
-  ping: (args) => ({ pong: args }),
+const handlers = {
+  ping: (args: unknown) => ({ pong: args }),
   ps: () => undefined,
   claim: () => {
     throw new Error("not now,\nlater")
   },
   admit: async () => ({ version: 2 }),
   outgoing: () => null,
-}
+} as unknown as ControlHandlers
 const serve = async (bytesMax = 1000): Promise<void> => {
   const control = await serveControl(file, handlers, bytesMax)
   closers.push(control.close)

@@ -143,6 +143,21 @@ describe("K3: nothing is signed before the relays gave what they hold", () => {
     await close()
   })
 
+  it("a relay that comes later counts like the others, and one that goes is not waited for", async () => {
+    const { keeper, close } = open()
+    keeper.addRelay("ws://c.example")
+    keeper.heardRelay(relayA)
+    keeper.heardRelay(relayB)
+    await expect(keeper.amend([operator(1)])).rejects.toThrow(/ws:\/\/c\.example/)
+    keeper.removeRelay("ws://c.example")
+    expect((await keeper.amend([operator(1)])).version).toBe(1)
+    // One was heard, and a version is held.
+    keeper.addRelay("ws://d.example")
+    keeper.removeRelay(relayA)
+    expect((await keeper.amend([operator(2)])).version).toBe(2)
+    await close()
+  })
+
   it("a council made by this start has no past; one kept elsewhere signs nothing", async () => {
     const fresh = open({ fresh: true })
     await fresh.keeper.read

@@ -85,9 +85,8 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
   const urls = await Promise.all(servers.map(async (server) => (await server.line(/^relay (ws:\S+)/))[1] as string))
   const clients = await Promise.all(urls.map(connect))
   const wizards = wizardNames.map((name) => ({ name, pubkey: readOrCreateKey(keyFile(home.dir, name)).pubkey }))
-  const [main] = clients as [TestClient, TestClient]
   const ledger = openLedger(
-    main,
+    clients,
     wizards.map(({ pubkey }) => pubkey),
   )
   await ledger.read
@@ -220,7 +219,7 @@ export const openCrashSite = async (seed: number): Promise<CrashSite> => {
 }
 
 export interface Ledger {
-  /** Everything by the wizards that the relay ever stored or sent, each event once. */
+  /** Everything by the wizards that a relay ever stored or sent, each event once. */
   readonly events: ReadonlyMap<string, NostrEvent>
   readonly read: Promise<unknown>
   readonly receipts: (command: string, wizard: string) => readonly Receipt[]
@@ -233,28 +232,32 @@ export interface Ledger {
   readonly until: (holds: () => boolean) => Promise<void>
 }
 
-const openLedger = (client: TestClient, authors: readonly string[]): Ledger => {
+/** Of all relays: where the database is lost, what one relay had not been given yet is held by another alone. */
+const openLedger = (clients: readonly TestClient[], authors: readonly string[]): Ledger => {
   const events = new Map<string, NostrEvent>()
   const chains = new Map<string, Receipt[]>()
   const artifacts = new Map<string, Artifact[]>()
   const answers = new Map<string, NostrEvent[]>()
-  let looked = 0
+  const looked = clients.map(() => 0)
+  const received = (): number => clients.reduce((sum, client) => sum + client.received.length, 0)
   const put = <A>(map: Map<string, A[]>, key: string, value: A): void =>
     void map.set(key, [...(map.get(key) ?? []), value])
   const look = (): void => {
-    for (; looked < client.received.length; looked++) {
-      const [type, id, value] = client.received[looked] as readonly unknown[]
-      if (type !== "EVENT" || id !== "ledger") continue
-      const event = value as NostrEvent
-      if (events.has(event.id)) continue
-      events.set(event.id, event)
-      const receipt = readReceipt(event)
-      if (receipt !== undefined) put(chains, keyOf(receipt.command, receipt.wizard), receipt)
-      const artifact = readArtifact(event)
-      if (artifact !== undefined) put(artifacts, keyOf(artifact.command, artifact.wizard), artifact)
-      if ((event.kind !== 1 && event.kind !== 7) || readHeartbeat(event) !== undefined) continue
-      for (const to of new Set(tagValues(event, "e"))) put(answers, keyOf(to, event.pubkey), event)
+    for (const [at, client] of clients.entries()) {
+      for (const frame of client.received.slice(looked[at]))
+        if (frame[0] === "EVENT" && frame[1] === "ledger") hear(frame[2] as NostrEvent)
+      looked[at] = client.received.length
     }
+  }
+  const hear = (event: NostrEvent): void => {
+    if (events.has(event.id)) return
+    events.set(event.id, event)
+    const receipt = readReceipt(event)
+    if (receipt !== undefined) put(chains, keyOf(receipt.command, receipt.wizard), receipt)
+    const artifact = readArtifact(event)
+    if (artifact !== undefined) put(artifacts, keyOf(artifact.command, artifact.wizard), artifact)
+    if ((event.kind !== 1 && event.kind !== 7) || readHeartbeat(event) !== undefined) return
+    for (const to of new Set(tagValues(event, "e"))) put(answers, keyOf(to, event.pubkey), event)
   }
   const receipts: Ledger["receipts"] = (command, wizard) => {
     look()
@@ -262,7 +265,7 @@ const openLedger = (client: TestClient, authors: readonly string[]): Ledger => {
   }
   return {
     events,
-    read: client.req("ledger", { authors, kinds: [1, 7, 78, 30078] }),
+    read: Promise.all(clients.map((client) => client.req("ledger", { authors, kinds: [1, 7, 78, 30078] }))),
     receipts,
     last: (command, wizard) => receipts(command, wizard).at(-1),
     told: () => {
@@ -279,8 +282,8 @@ const openLedger = (client: TestClient, authors: readonly string[]): Ledger => {
     },
     until: async (holds) => {
       while (!holds()) {
-        const known = client.received.length
-        await client.until(() => client.received.length > known)
+        const known = received()
+        await Promise.race(clients.map((client) => client.until(() => received() > known)))
       }
     },
   }

@@ -3,7 +3,13 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { onTestFinished } from "vitest"
-import { commandActor, commandKind, commandProjection, type Received } from "../../src/engine/commands.ts"
+import {
+  commandActor,
+  commandKind,
+  commandProjection,
+  type CommandsOptions,
+  type Received,
+} from "../../src/engine/commands.ts"
 import type { ActorEvent, ActorKind, Envelope } from "../../src/engine/command-host.ts"
 import { openEngine, type Projection } from "../../src/engine/engine.ts"
 import { limits as defaults, type Limits } from "../../src/limits.ts"
@@ -88,7 +94,10 @@ export const keys = { timmy: "1".repeat(64), kimi: "2".repeat(64), operator: "a"
 
 /** A host of commands with the real projection. */
 export const openCommandHost = (
-  options: Omit<Opened, "kinds" | "projections"> & { readonly mayCommand?: () => boolean },
+  options: Omit<Opened, "kinds" | "projections"> & {
+    readonly mayCommand?: () => boolean
+    readonly answers?: CommandsOptions["answers"]
+  },
 ) => {
   const limits = { ...defaults, ...options.limits }
   let projection: ReturnType<typeof commandProjection> | undefined
@@ -112,7 +121,7 @@ export const openCommandHost = (
     mayCommand: options.mayCommand ?? (() => true),
     rosterVersion: () => 1,
     instance: "00".repeat(8),
-    answers: { command: () => [], note: () => [] },
+    answers: options.answers ?? { command: () => [], note: () => [] },
   })
   return { ...host, counts: projection.counts }
 }

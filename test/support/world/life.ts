@@ -12,6 +12,7 @@ import { openPublisher } from "../../../src/publish/publisher.ts"
 import { answers } from "../../../src/runtime/answers.ts"
 import { homeOf } from "../../../src/runtime/home.ts"
 import { openRosterKeeper } from "../../../src/runtime/roster-keeper.ts"
+import { openRelayLists } from "../../../src/runtime/relay-lists.ts"
 import { openRosterReaders } from "../../../src/runtime/roster-readers.ts"
 import { treeOf } from "../../../src/runtime/tree.ts"
 import { openWizard, type WizardHost } from "../../../src/runtime/wizard.ts"
@@ -138,6 +139,7 @@ export const startLife = (options: LifeOptions): Life => {
       received(url, text)
     },
   })
+  const relayLists = openRelayLists({ roster: rosters.inForce, engine, store, clock, limits })
   const hosts = plan.wizards.map((name) => {
     const signer = keyring.signer(name)
     publisher.open(name, signer, relays)
@@ -170,6 +172,7 @@ export const startLife = (options: LifeOptions): Life => {
         publisher,
         rosters,
         readers,
+        relayLists,
         verifier: {
           backend: keyring.verifier.backend,
           verify: async (events) => {
