@@ -4,10 +4,11 @@ import { join } from "node:path"
 import { decode } from "nostr-tools/nip19"
 import { finalizeEvent } from "nostr-tools/pure"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { limits } from "../../src/limits.ts"
 import { tagValue, type NostrEvent } from "../../src/protocol/event.ts"
 import { readReceipt } from "../../src/protocol/receipt.ts"
 import { nowSeconds, systemClock } from "../../src/services/clock.ts"
-import { openStore } from "../../src/store/store.ts"
+import { openStore, type StoreShape } from "../../src/store/store.ts"
 import type { Pinged } from "../../src/runtime/ping.ts"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
 import { scriptedRelay, type ScriptedRelay, type Script } from "../support/scripted-relay.ts"
@@ -65,6 +66,18 @@ const started = async (...urls: string[]): Promise<CliProcess> => {
 
 const until = async (isSo: () => boolean | Promise<boolean>): Promise<void> => {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+const operatorSecret = (): Uint8Array =>
+  decode(readFileSync(join(home, "keys", "operator_key"), "utf8").trim()).data as Uint8Array
+
+const inStore = <A>(read: (store: StoreShape) => A): A => {
+  const store = openStore(join(home, "runtime.db"), { readonly: true })
+  try {
+    return read(store)
+  } finally {
+    store.database.close()
+  }
 }
 
 const isReceipt = (event: NostrEvent): boolean => tagValue(event, "t") === "dispatch-receipt"
@@ -156,6 +169,10 @@ describe("runtime relays", () => {
       code: 0,
       stdout: `${second.url}: added, now and for later starts\n`,
     })
+    // P25: its history ends 15 minutes before it was first known.
+    const timmy = first.stored.find(isReceipt)?.pubkey as string
+    const floor = inStore((store) => store.cursor.floor(timmy, second.url)) ?? 0
+    expect(Math.abs(nowSeconds(systemClock) - limits.firstReadSecondsMax - floor)).toBeLessThan(60)
     const asked = await ask(second, "@timmy status check", "--wait")
     expect({ code: asked.code, stdout: asked.stdout }).toEqual({
       code: 0,
@@ -186,6 +203,9 @@ describe("runtime relays", () => {
     // A second relay, with the first one's past; and a home that has lost its own.
     const second = await relayOf()
     second.stored.push(...first.stored.filter(({ kind }) => kind !== 0))
+    const old = { kind: 30079, created_at: nowSeconds(systemClock) - 3600, tags: [["d", "old"]] }
+    const past = finalizeEvent({ ...old, content: "@timmy write what is past" }, operatorSecret())
+    second.stored.push(past)
     await cli.kill("SIGTERM")
     for (const file of ["runtime.db", "runtime.db-wal", "runtime.db-shm"]) rmSync(join(home, file), { force: true })
     const empty = await relayOf()
@@ -193,7 +213,10 @@ describe("runtime relays", () => {
     await started(empty.url)
     expect((await ended("relays", "add", second.url)).code).toBe(0)
     expect((await ask(second, "@timmy status check", "--wait")).code).toBe(0)
-    expect((await ended("commands", "list")).stdout).not.toContain("write a line\n")
+    const commands = (await ended("commands", "list", "--json")).stdout
+    expect(commands).toContain('"body":"status check"')
+    expect(commands).not.toMatch(/write a line|write what is past/)
+    expect(second.stored.filter(isReceipt).filter((event) => tagValue(event, "e") === past.id)).toEqual([])
     const ends = second.stored.filter((event) => readReceipt(event)?.status === "artifact-reported")
     expect(ends.length).toBe(2)
   })
@@ -279,21 +302,16 @@ describe("lists of relays", () => {
     const cli = run("start", "--role", "timmy", "--relay", relay.url)
     await cli.line(/^reachable +from here only/)
     await cli.line(/^Try/)
-    const secret = decode(readFileSync(join(home, "keys", "operator_key"), "utf8").trim()).data as Uint8Array
     const tags = [
       ["r", "wss://relay.example"],
       ["r", "wss://127.0.0.1"],
     ]
-    const list = finalizeEvent({ kind: 10002, created_at: nowSeconds(systemClock), tags, content: "" }, secret)
+    const list = finalizeEvent(
+      { kind: 10002, created_at: nowSeconds(systemClock), tags, content: "" },
+      operatorSecret(),
+    )
     relay.give(list)
-    const kept = (): string | undefined => {
-      const store = openStore(join(home, "runtime.db"), { readonly: true })
-      try {
-        return store.setting.get("relayList", list.pubkey)
-      } finally {
-        store.database.close()
-      }
-    }
+    const kept = (): string | undefined => inStore((store) => store.setting.get("relayList", list.pubkey))
     await until(() => kept() !== undefined)
     expect(JSON.parse(kept() as string)).toMatchObject({ id: list.id, write: ["wss://relay.example"] })
     expect(relay.stored.filter(({ kind, id }) => kind === 10002 && id !== list.id)).toEqual([])
