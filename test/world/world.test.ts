@@ -14,7 +14,7 @@ const regressions = JSON.parse(readFileSync(join(import.meta.dirname, "regressio
 const seeds = { first: 1, count: 100, each: 10 }
 
 describe("the simulated world", () => {
-  it.each([3, 16, 49])("seed %i makes the same world twice, to the last event", async (seed) => {
+  it.each([1, 3, 22])("seed %i makes the same world twice, to the last event", { timeout: 60_000 }, async (seed) => {
     const [one, other] = [await runWorld(planOf(seed)), await runWorld(planOf(seed))]
     expect(other.hash).toBe(one.hash)
     expect((await runWorld(planOf(seed + 1))).hash).not.toBe(one.hash)
@@ -34,7 +34,7 @@ describe("the simulated world", () => {
     expect(least.ops).toEqual([wanted])
   })
 
-  it.each(Object.entries(regressions))("%s", async (_, plan) => {
+  it.each(Object.entries(regressions))("%s", { timeout: 60_000 }, async (_, plan) => {
     expect((await runWorld(plan)).violations).toEqual([])
   })
 

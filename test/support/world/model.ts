@@ -41,6 +41,8 @@ export interface Model {
   readonly all: () => readonly Issued[]
   /** The ids of events that a home owes, as they become durable. */
   readonly durable: (eventId: string) => void
+  /** A process sends an event to a relay. */
+  readonly told: (event: NostrEvent, relay: string) => void
   /** A relay took an event from a client. */
   readonly taken: (event: NostrEvent, relay: string) => void
   readonly receipts: (command: string, wizard: string) => readonly Receipt[]
@@ -99,6 +101,12 @@ export const openModel = (options: {
   const historySeconds = bornSeconds - 3600 * 2 - 900
   const mayRun = ({ author, event }: Issued): boolean => author !== "stranger" && event.created_at >= historySeconds
   const isPoison = ({ body }: Issued): boolean => body === "poison"
+  /** A wizard's word that its outbox owes: no profile, roster or sign of life. */
+  const isOwed = (event: NostrEvent): boolean =>
+    wizardKeys.has(event.pubkey) &&
+    event.kind !== Kind.profile &&
+    event.kind !== Kind.auth &&
+    readHeartbeat(event) === undefined
   const isEnded = (key: string): boolean => [...(chains.get(key)?.values() ?? [])].some(({ status }) => isEnd(status))
 
   const takeReceipt = (receipt: Receipt, relay: string): void => {
@@ -150,10 +158,12 @@ export const openModel = (options: {
     byId: (id) => ids.get(id),
     all: () => [...names.values()],
     durable: (id) => void durable.add(id),
+    told: (event, relay) => {
+      if (isOwed(event) && !durable.has(event.id))
+        violate(`P2: ${relay} is told of ${short(event.id)} (kind ${event.kind}) before it is durable`)
+    },
     taken: (event, relay) => {
-      if (!wizardKeys.has(event.pubkey) || event.kind === Kind.profile || readHeartbeat(event) !== undefined) return
-      if (!durable.has(event.id))
-        violate(`P2: ${relay} was told of ${short(event.id)} (kind ${event.kind}) before it was durable`)
+      if (!isOwed(event)) return
       if (known.has(event.id)) return
       known.add(event.id)
       const receipt = readReceipt(event)

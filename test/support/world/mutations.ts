@@ -65,7 +65,12 @@ export const mutations: Readonly<Record<string, readonly Mutation[]>> = {
     {
       file: "src/engine/alarms.ts",
       from: "  let closed = false\n",
-      to: "  let closed = false\n  for (const { actor, name } of store.timer.due(Number.MAX_SAFE_INTEGER, 1e6))\n    store.database.transaction(() => store.timer.remove(actor, name))\n",
+      to: "  let closed = false\n  const lost = new Set(store.timer.due(Number.MAX_SAFE_INTEGER, 1e6).map(({ effect }) => effect))\n",
+    },
+    {
+      file: "src/engine/alarms.ts",
+      from: "due.filter(({ actor }) => may(actor))",
+      to: "due.filter(({ actor, effect }) => may(actor) && !lost.has(effect))",
     },
   ],
   "resend dropped": [{ file: "src/publish/publisher.ts", from: "    place = floor\n    pump()\n", to: "    pump()\n" }],

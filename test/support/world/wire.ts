@@ -3,6 +3,7 @@
  */
 import type SQLite from "better-sqlite3"
 import { limits } from "../../../src/limits.ts"
+import type { NostrEvent } from "../../../src/protocol/event.ts"
 import { ask, type CursorMove } from "./disk.ts"
 import type { Model } from "./model.ts"
 import type { WireHears } from "./network.ts"
@@ -61,7 +62,10 @@ export const watchWire = (options: {
     hears: (wizard, identity) => {
       wizards.set(identity, wizard)
       return {
-        sent: (url, text) => text.startsWith('["REQ","commands/') && asked(identity, url, text),
+        sent: (url, text) => {
+          if (text.startsWith('["REQ","commands/')) asked(identity, url, text)
+          else if (text.startsWith('["EVENT",')) model.told((JSON.parse(text) as [string, NostrEvent])[1], url)
+        },
         received: (url, text) => text.startsWith('["EVENT","commands/') && given(identity, url, text),
       }
     },
