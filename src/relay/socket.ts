@@ -60,7 +60,7 @@ export interface Call {
 export interface Listener {
   readonly port: number
   readonly clients: () => number
-  /** Takes no more clients, says goodbye (1001 by default) to those there are, and resolves when they are gone. */
+  /** Takes no more clients, says goodbye (1001 by default) to those there are, and resolves when they are gone. Twice is once. */
   readonly close: (code?: number, reason?: string) => Promise<void>
 }
 
@@ -99,6 +99,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     return !isHeard && (client.isPaused ? client.bufferedAmount > 0 && !isTaking : true)
   }
 
+  let closing: Promise<void> | undefined
   http.on("upgrade", (request, socket, head) => {
     const address = addressOf(request)
     const refuse = (status: string): void => {
@@ -106,7 +107,8 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
       socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
     }
     if (options.isBlocked?.(address) === true) return refuse("403 Forbidden")
-    if (sockets.clients.size >= limits.relayClientsMax) return refuse("503 Service Unavailable")
+    if (closing !== undefined || sockets.clients.size >= limits.relayClientsMax)
+      return refuse("503 Service Unavailable")
     sockets.handleUpgrade(request, socket, head, (client) => serve(client, socket, address, signs, options.connected))
   })
 
@@ -123,20 +125,23 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     { unref: true },
   )
 
+  const close = async (code: number, reason: string): Promise<void> => {
+    disarm()
+    const gone = [...sockets.clients].map((client) => new Promise((resolve) => client.once("close", resolve)))
+    gone.push(new Promise((resolve) => http.close(resolve)))
+    for (const client of sockets.clients) client.close(code, reason)
+    const cancel = clock.after(limits.relayGoodbyeMsMax, () => {
+      for (const client of sockets.clients) client.terminate()
+      http.closeAllConnections()
+    })
+    await Promise.all(gone)
+    cancel()
+  }
+
   return {
     port: (http.address() as AddressInfo).port,
     clients: () => sockets.clients.size,
-    close: async (code = 1001, reason = "the relay is going away") => {
-      disarm()
-      const gone = new Promise<void>((resolve) => http.close(() => resolve()))
-      for (const client of sockets.clients) client.close(code, reason)
-      const cancel = clock.after(limits.relayGoodbyeMsMax, () => {
-        for (const client of sockets.clients) client.terminate()
-        http.closeAllConnections()
-      })
-      await gone
-      cancel()
-    },
+    close: (code = 1001, reason = "the relay is going away") => (closing ??= close(code, reason)),
   }
 }
 
