@@ -101,10 +101,11 @@ export const openModel = (options: {
   const historySeconds = bornSeconds - 3600 * 2 - 900
   const mayRun = ({ author, event }: Issued): boolean => author !== "stranger" && event.created_at >= historySeconds
   const isPoison = ({ body }: Issued): boolean => body === "poison"
-  /** A wizard's word that its outbox owes: no profile, roster or sign of life. */
+  /** A wizard's word that its outbox owes: no profile, list of relays, roster or sign of life. */
   const isOwed = (event: NostrEvent): boolean =>
     wizardKeys.has(event.pubkey) &&
     event.kind !== Kind.profile &&
+    event.kind !== Kind.relayList &&
     event.kind !== Kind.auth &&
     readHeartbeat(event) === undefined
   const isEnded = (key: string): boolean => [...(chains.get(key)?.values() ?? [])].some(({ status }) => isEnd(status))
@@ -243,7 +244,9 @@ export const openModel = (options: {
         error: string
       }[]
       for (const { event_id, error } of dead) violate(`P3: ${short(event_id)} is a dead letter: ${error}`)
-      const owed = ask(db, "SELECT event_id FROM outbox WHERE kind = 'publish' AND state <> 'dead'")
+      // That a command was acknowledged is of no use once its end is told.
+      const isLasting = `json_extract(payload, '$.content') <> '👀'`
+      const owed = ask(db, `SELECT event_id FROM outbox WHERE kind = 'publish' AND state <> 'dead' AND ${isLasting}`)
         .pluck()
         .all() as string[]
       for (const relay of honest)
