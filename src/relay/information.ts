@@ -17,6 +17,8 @@ const supportedNips = [1, 4, 9, 11, 17, 40, 42, 45, 59, 67, 70, 77]
 
 export const information = ({ limits, rules, lists, isManaged }: Facts) => {
   const { write, read, about, powBitsMin, ageSecondsMax, kinds, kindsRefused, isRated } = rules
+  const isKindListed = !lists.isEmpty("allowed-kind") || !lists.isEmpty("banned-kind")
+  const isKindRefused = kinds !== undefined || kindsRefused.length > 0 || isKindListed
   const icon = lists.get("setting", "icon") ?? about.icon
   return {
     name: lists.get("setting", "name") ?? about.name,
@@ -53,7 +55,7 @@ export const information = ({ limits, rules, lists, isManaged }: Facts) => {
       created_at_upper_limit: limits.futureSecondsMax,
       auth_required: read !== "open",
       payment_required: false,
-      restricted_writes: write !== "open" || kinds !== undefined || kindsRefused.length > 0 || powBitsMin > 0,
+      restricted_writes: write !== "open" || isKindRefused || powBitsMin > 0,
     },
   }
 }

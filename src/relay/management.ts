@@ -2,7 +2,7 @@
  * The relay's management (NIP-86): its methods, one a line of the list. What they change is what the relay stores, never
  * who may command the council. Only the council's key is obeyed (`call-auth.ts`).
  */
-import { isIP } from "node:net"
+import { isIP, isIPv6, SocketAddress } from "node:net"
 import { Option, Schema } from "effect"
 import { isHex64 } from "../protocol/event.ts"
 import { type ClockShape, nowSeconds } from "../services/clock.ts"
@@ -99,8 +99,15 @@ const kind = (value: unknown): string => {
 }
 const address = (value: unknown): string => {
   if (typeof value !== "string" || isIP(value) === 0) throw new CallRefused("expected an IP address")
-  if (isLoopback(value)) throw new CallRefused("this machine's own address cannot be blocked")
-  return value
+  const shown = asShown(value)
+  if (isLoopback(shown)) throw new CallRefused("this machine's own address cannot be blocked")
+  return shown
+}
+
+/** As the network names it: IPv6 in its short form, and an IPv4 address in IPv6's clothes without them. */
+const asShown = (ip: string): string => {
+  const { address, family } = new SocketAddress({ address: ip, family: isIPv6(ip) ? "ipv6" : "ipv4" })
+  return family === "ipv6" ? address.replace(/^::ffff:(?=\d+\.)/, "") : address
 }
 
 /** A kind stands on one of the two lists. */

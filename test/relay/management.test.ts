@@ -224,6 +224,31 @@ describe("what is managed (NIP-86)", () => {
     expect(await client.publish(signed({ content: "2" }, alice))).toMatchObject({ ok: false })
   })
 
+  it.each([
+    ["2001:DB8:0::1", "2001:db8::1"],
+    ["::ffff:203.0.113.7", "203.0.113.7"],
+    ["::FFFF:cb00:7107", "203.0.113.7"],
+  ])("%s is blocked as the network names it, %s", async (given, ip) => {
+    const relay = await start()
+    await call(relay, "blockip", given)
+    expect(await call(relay, "listblockedips")).toEqual({ result: [{ ip, reason: "" }] })
+    await call(relay, "unblockip", given)
+    expect(await call(relay, "listblockedips")).toEqual({ result: [] })
+    for (const own of ["0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::ffff:7f00:1"])
+      expect(await call(relay, "blockip", own)).toMatchObject({ error: expect.stringMatching(/own address/) })
+  })
+
+  it("a kind on its lists is a restriction that the document names", async () => {
+    const relay = await start()
+    const isRestricted = async (): Promise<unknown> => {
+      const answer = await fetch(relay.url.replace("ws", "http"), { headers: { Accept: "application/nostr+json" } })
+      return ((await answer.json()) as { limitation: { restricted_writes: unknown } }).limitation.restricted_writes
+    }
+    expect(await isRestricted()).toBe(false)
+    await call(relay, "disallowkind", 7)
+    expect(await isRestricted()).toBe(true)
+  })
+
   it("says what it can, and takes a name, a description, an icon and blocked addresses", async () => {
     const relay = await start()
     expect((await call(relay, "supportedmethods")).result).toEqual(

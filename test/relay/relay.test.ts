@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, it } from "vitest"
@@ -265,7 +265,9 @@ describe("the port", () => {
     const nip11 = await fetch(address, { headers: { Accept: "application/nostr+json" } })
     expect(nip11.headers.get("access-control-allow-origin")).toBe("*")
     expect(nip11.headers.get("content-type")).toBe("application/nostr+json")
+    const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string }
     expect(await nip11.json()).toMatchObject({
+      version,
       supported_nips: [1, 4, 9, 11, 17, 40, 42, 45, 59, 67, 70, 77],
       limitation: { max_message_length: 1024 * 1024, max_limit: 10_000, created_at_upper_limit: 900 },
     })

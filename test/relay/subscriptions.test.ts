@@ -142,3 +142,111 @@ it("a client with much under way has one piece of it done in a turn, each in its
   expect(done.slice(6)).toEqual(["d"])
   client.storage.close()
 })
+
+/** A relay's live feed and store, and clients whose network takes only what they read. */
+const world = (bufferBytesMax: number) => {
+  const storage = openStorage({ file: ":memory:", rowsMax: 100 })
+  const live = liveFeed()
+  let serial = 0
+  const join = () => {
+    const outbox: string[] = []
+    const state = { cut: false, bytes: 0, bytesMost: 0, got: [] as string[] }
+    const take = (frames: number): void => {
+      for (const text of outbox.splice(0, frames)) {
+        state.bytes -= text.length
+        const [verb, , event] = JSON.parse(text) as readonly [string, string, NostrEvent?]
+        if (verb === "EVENT") state.got.push((event as NostrEvent).id)
+      }
+    }
+    const subscriptions = clientSubscriptions(
+      {
+        storage,
+        live,
+        sight: () => openSight,
+        clock: virtualClock(),
+        limits: { ...limits, relayPaceBytesMax: 500, relayBufferBytesMax: bufferBytesMax },
+      },
+      {
+        address: "",
+        send: (text) => {
+          if (state.cut) return
+          outbox.push(text)
+          state.bytes += text.length
+          state.bytesMost = Math.max(state.bytesMost, state.bytes)
+        },
+        bufferedBytes: () => state.bytes,
+        pause: () => undefined,
+        resume: () => undefined,
+        cut: () => {
+          state.cut = true
+          outbox.length = 0
+          state.bytes = 0
+        },
+      },
+    )
+    const read = (frames: number): void => {
+      take(frames)
+      subscriptions.pump()
+    }
+    return { state, read, subscriptions }
+  }
+  const publish = (chars: number): string => {
+    const content = `${serial++} ${"x".repeat(chars)}`
+    const event = unsigned(withId("a".repeat(64), { kind: 1, created_at: 1, tags: [], content }))
+    storage.put(event, JSON.stringify(event), 0)
+    live.publish({ event, json: JSON.stringify(event) })
+    return event.id
+  }
+  return { storage, live, join, publish }
+}
+
+it("P21: however clients read, none has more waiting than the bound, none that keeps up is cut, and none slows another", () => {
+  const boundBytes = 5000
+  const frameBytesMost = 1500
+  const reader = fc.nat({ max: 3 })
+  const step = fc.oneof(
+    fc.record({ publish: fc.nat({ max: 1000 }) }),
+    fc.record({ reader, frames: fc.integer({ min: 1, max: 6 }) }),
+    fc.record({ subscribe: reader, id: fc.constantFrom("a", "b") }),
+  )
+  let cuts = 0
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat({ max: 1000 }), { maxLength: 8 }),
+      fc.array(step, { maxLength: 60 }),
+      (before, steps) => {
+        const { storage, live, join, publish } = world(boundBytes)
+        for (const chars of before) publish(chars)
+        const eager = join()
+        eager.subscriptions.begin("sub", [{ limit: 0 }])
+        eager.read(Infinity)
+        const slow = Array.from({ length: 4 }, join)
+        const published: string[] = []
+        for (const each of steps) {
+          if ("publish" in each) published.push(publish(each.publish))
+          else if ("reader" in each) slow[each.reader]?.read(each.frames)
+          else {
+            const { subscriptions } = slow[each.subscribe] as (typeof slow)[number]
+            subscriptions.end(each.id)
+            subscriptions.begin(each.id, [{}])
+          }
+          // All of it, in the very turn in which it was published, whatever the others leave lying.
+          eager.read(Infinity)
+          expect(eager.state.got).toEqual(published)
+          for (const { state } of slow) expect(state.bytesMost).toBeLessThanOrEqual(boundBytes + frameBytesMost)
+        }
+        const alive = slow.filter(({ state }) => !state.cut)
+        cuts += slow.length - alive.length
+        // Who was not cut has lost nothing, once it reads; who was cut costs nothing more.
+        for (const each of alive) for (let n = 0; n < 400; n++) each.read(10)
+        const all = before.length + published.length
+        for (const { state } of alive.filter(({ subscriptions }) => subscriptions.count() > 0))
+          expect(new Set(state.got).size).toBe(all)
+        const open = [eager, ...alive].reduce((sum, { subscriptions }) => sum + subscriptions.count(), 0)
+        expect([eager.state.cut, live.count()]).toEqual([false, open])
+        storage.close()
+      },
+    ),
+  )
+  expect(cuts).toBeGreaterThan(0)
+})
