@@ -172,19 +172,21 @@ describe("a foreign client", () => {
     expect(commits.size).toBe(2)
   })
 
-  it("sees 👀, ✅ and one reply where the operator writes a note", async () => {
+  it("sees ✅ and one reply, and 👀 unless the end was there first, where the operator writes a note", async () => {
     const note = sign(operator, 1, "@timmy status check", [])
     await client.sendEvent(note)
     expect(await checkedReceipts(note)).toEqual(road)
-    const isAnswered = (events: Event[]): boolean => events.filter(({ kind }) => kind.asU16() === 1).length > 0
-    const answers = await wait(about(note, 1, 7), (events) => isAnswered(events) && events.length >= 3)
+    const isAnswered = (events: Event[]): boolean =>
+      events.some(({ kind }) => kind.asU16() === 1) && events.some(({ content }) => content === "✅")
+    const answers = await wait(about(note, 1, 7), isAnswered)
     for (const answer of answers) {
       expect(answer.verify()).toBe(true)
       expect(tag(answer, "p")).toBe(operator.publicKey.toHex())
     }
     const contents = (kind: number): string[] =>
       answers.filter((event) => event.kind.asU16() === kind).map(({ content }) => content)
-    expect(contents(7).toSorted()).toEqual(["✅", "👀"].toSorted())
+    // An acknowledgement that still waits when the command ends is dropped (U10).
+    expect([["✅"], ["✅", "👀"].toSorted()]).toContainEqual(contents(7).toSorted())
     expect(contents(1)).toEqual([expect.stringMatching(/^timmy: (idle|busy), \d+ waiting\n/)])
   })
 
