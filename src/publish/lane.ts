@@ -22,11 +22,17 @@ export interface Lane {
   readonly close: () => void
 }
 
+/** What may be sent: everything up to a place, whose signatures are in the store or here. */
+export interface Signed {
+  readonly upTo: () => OutboxPlace
+  readonly of: (effect: string) => string | undefined
+}
+
 export const openLane = (
   wizard: string,
   outlet: Outlet,
   settle: (row: OutboxRow) => void,
-  signedUpTo: () => OutboxPlace,
+  signed: Signed,
   options: PublisherOptions,
 ): Lane => {
   const { engine, store, clock, limits, warn } = options
@@ -51,7 +57,7 @@ export const openLane = (
   const pump = (): void => {
     // Filled up only when half is free: one look at the store for many answers.
     while (!closed && !away && held * 2 <= limits.deliveriesInFlightMax) {
-      const end = signedUpTo()
+      const end = signed.upTo()
       const rows = store.outbox
         .unanswered("publish", wizard, relay, place, limits.deliveriesInFlightMax - held)
         .filter((row) => !isAfter(row, end))
@@ -62,8 +68,9 @@ export const openLane = (
         return
       }
       place = last
-      for (const row of rows) {
-        if (barred.has(row.actor)) continue
+      for (const found of rows) {
+        if (barred.has(found.actor)) continue
+        const row = { ...found, sig: found.sig ?? signed.of(found.effect) ?? null }
         held += 1
         const chain = chains.get(row.actor)
         if (chain === undefined) {
@@ -152,6 +159,15 @@ export const openLane = (
   ): Promise<void> => {
     const { position, effect } = row
     const { state } = answer
+    // The relay has spoken: the actor's next event does not wait until that is written (U3).
+    const chain = chains.get(row.actor)
+    chain?.shift()
+    const next = chain?.[0]
+    if (next === undefined) chains.delete(row.actor)
+    else {
+      ready.push(next)
+      flow()
+    }
     try {
       await engine.write(() => {
         const error = state === "refused" ? (answer.error ?? "") : null
@@ -167,12 +183,6 @@ export const openLane = (
     tries.delete(effect)
     if (mine !== generation) return
     held -= 1
-    const chain = chains.get(row.actor)
-    chain?.shift()
-    const next = chain?.[0]
-    if (next === undefined) chains.delete(row.actor)
-    else ready.push(next)
-    flow()
     pump()
   }
 

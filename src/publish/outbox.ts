@@ -37,6 +37,13 @@ interface Unsigned {
   readonly event: Outgoing
 }
 
+interface Page {
+  readonly unsigned: readonly Unsigned[]
+  readonly end: OutboxPlace
+  /** What is read from the store may not be on the disk yet; what was told of is. */
+  readonly isDurable: boolean
+}
+
 export const openOutbox = (
   wizard: string,
   signer: Signer,
@@ -46,7 +53,12 @@ export const openOutbox = (
   const { engine, store, clock, limits, warn } = options
   const lanes = new Map<string, Lane>()
   const relays = new Set(known)
+  /** Up to here everything is signed and stored. */
   let place: OutboxPlace = outboxStart
+  /** Up to here everything is signed; the lanes may send it (U1). */
+  let ahead: OutboxPlace = outboxStart
+  /** By effect, what is signed and not stored yet. */
+  const signatures = new Map<string, string>()
   /** What came since the store was read to its end; undefined where that is still to be done. */
   let fresh: Effect[] | undefined
   /** What is owed once more, until the signing has gone back to it. */
@@ -80,21 +92,26 @@ export const openOutbox = (
       while (again && !closed) {
         again = false
         await insist("signed and stored", async () => {
-          while (!closed && (await signPage())) for (const lane of lanes.values()) lane.pump()
+          while (!closed && (await signPage())) pump()
         })
       }
       signing = false
     })()
   }
 
+  const pump = (): void => {
+    for (const lane of lanes.values()) lane.pump()
+  }
+
   /** The next of what is owed and not signed, and the place up to which that is all. */
-  const nextPage = (): { readonly unsigned: readonly Unsigned[]; readonly end: OutboxPlace } | undefined => {
+  const nextPage = (): Page | undefined => {
     if (fresh === undefined) {
       const rows = store.outbox.pending("publish", wizard, place, pageRows)
       const end = rows.at(-1)
       if (end !== undefined) {
         const unsigned = rows.filter(({ sig }) => sig === null)
-        return { unsigned: unsigned.map((row) => ({ row, event: JSON.parse(row.payload) as Outgoing })), end }
+        const page = unsigned.map((row) => ({ row, event: JSON.parse(row.payload) as Outgoing }))
+        return { unsigned: page, end, isDurable: false }
       }
       // What the store holds already may be told of only later; it is passed over then.
       fresh = []
@@ -103,27 +120,35 @@ export const openOutbox = (
     const end = owed.at(-1)
     return end === undefined
       ? undefined
-      : { unsigned: owed.map((row) => ({ row, event: row.payload as Outgoing })), end }
+      : { unsigned: owed.map((row) => ({ row, event: row.payload as Outgoing })), end, isDurable: true }
   }
 
   const signPage = async (): Promise<boolean> => {
     goBack()
     const page = nextPage()
     if (page === undefined) return false
-    const { unsigned, end } = page
+    const { unsigned, end, isDurable } = page
     const [ours, foreign] = [true, false].map((own) =>
       unsigned.filter(({ event }) => (event.pubkey === signer.pubkey) === own),
     ) as [Unsigned[], Unsigned[]]
     if (unsigned.length > 0) {
       const signed = ours.length === 0 ? [] : await signer.sign(ours.map(({ event }) => event))
-      await engine.write(() => {
+      for (const [i, { row }] of ours.entries()) signatures.set(row.effect, (signed[i] as NostrEvent).sig)
+      const written = engine.write(() => {
         for (const [i, { row }] of ours.entries()) store.outbox.sign(row, (signed[i] as NostrEvent).sig)
         for (const { row, event } of foreign) store.outbox.dead(row, foreignReason(event.pubkey, signer.pubkey))
       })
+      if (isDurable && foreign.length === 0) {
+        ahead = end
+        pump()
+      }
+      await written
+      signatures.clear()
     }
     if (foreign.length > 0)
       warn(`${wizard}: ${foreign.length} events bear another key than the wizard's own, and are dead letters`)
     place = end
+    ahead = end
     fresh = fresh?.filter((row) => isAfter(row, end))
     return true
   }
@@ -136,6 +161,7 @@ export const openOutbox = (
     revived = []
     const from = justBefore(others.reduce((first, row) => (isAfter(first, row) ? row : first), one))
     if (isAfter(place, from)) place = from
+    ahead = place
     fresh = undefined
     for (const lane of lanes.values()) lane.rewind(from, effects)
   }
@@ -226,7 +252,13 @@ export const openOutbox = (
     attach: (outlet) => {
       lanes.get(outlet.relay)?.close()
       relays.add(outlet.relay)
-      const lane = openLane(wizard, outlet, settle, () => place, options)
+      const lane = openLane(
+        wizard,
+        outlet,
+        settle,
+        { upTo: () => ahead, of: (effect) => signatures.get(effect) },
+        options,
+      )
       lanes.set(outlet.relay, lane)
       lane.pump()
       return () => {

@@ -2,9 +2,10 @@
  * From the outbox to the relays: signs what is owed, keeps the signed event, and offers it to each relay until each has
  * answered.
  *
- *   outbox row ─► signer ─► stored with its signature ─► a lane for each (wizard, relay) ─► OK ─► delivery row
+ *   outbox row ─► signer ─► a lane for each (wizard, relay) ─► OK ─► delivery row
  *
- * U1  An event is signed once and stored before it is first sent; every resend is the same event.
+ * U1  An event has its id, and owes its being sent, on the disk before it is first sent; its signature is written in the
+ *     same moment. Every resend bears that id, and the same signature but after a crash in that very moment.
  * U2  A row is done when each relay of the wizard has answered, attached yet or not, and one took it; refused by all, it
  *     is a dead letter with the reasons. A relay that refused what another one took has a dead letter of its own.
  * U3  Events of one actor are offered to a relay in their order, one after the other.
