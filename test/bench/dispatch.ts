@@ -61,7 +61,7 @@ export const dispatch = async (args: readonly string[]): Promise<void> => {
 
 /** Milliseconds from each command's first byte to its `acknowledged` receipt; the next one begins when it has ended. */
 const acknowledged = async (url: string, secret: Uint8Array, wizard: string, count: number): Promise<number[]> => {
-  let heard = (_: string, __: string): void => {}
+  let heard: (id: string, status: string) => void = () => {}
   const client = await listen(url, { kinds: [Kind.record], authors: [wizard], limit: 0 }, (event) => {
     const receipt = readReceipt(event)
     if (receipt !== undefined) heard(receipt.command, receipt.status)
