@@ -1,5 +1,6 @@
 /** What a client of the relay is while it is connected, and what its verbs (one a file in `verbs/`) have at hand. */
 import type { VerifierShape } from "../identity/verifier.ts"
+import { eventFault, isHex64 } from "../protocol/event.ts"
 import type { Access } from "./access.ts"
 import type { Addresses } from "./addresses.ts"
 import type { ParseFilter } from "./filter.ts"
@@ -57,3 +58,11 @@ export const isSubscriptionId = (value: unknown): value is string =>
 export const subscriptionIdCharsMax = 64
 
 export const badSubscriptionId = `invalid: a subscription id is text of 1 to ${subscriptionIdCharsMax} characters`
+
+/** What is no event is answered under its id where it has one. */
+export const refuseShapeless = (send: Subscriptions["send"], value: unknown): void => {
+  const id = (value as { readonly id?: unknown } | null | undefined)?.id
+  const reason = `invalid: ${eventFault(value)}`
+  if (isHex64(id)) send("OK", id, false, reason)
+  else send("NOTICE", reason)
+}

@@ -2,20 +2,16 @@
  * AUTH (NIP-42): a client proves that it holds a key, any number of them on one connection. What it says meanwhile waits
  * for the verdict, so that a REQ sent right behind an AUTH is already the authenticated client's.
  */
-import { eventFault, isHex64, type NostrEvent, parseEvent, tagValue } from "../../protocol/event.ts"
+import { type NostrEvent, parseEvent, tagValue } from "../../protocol/event.ts"
 import { Kind } from "../../protocol/kinds.ts"
 import { nowSeconds } from "../../services/clock.ts"
-import type { Session, Verb } from "../client.ts"
+import { refuseShapeless, type Session, type Verb } from "../client.ts"
 
 export const auth: Verb = (session, [value]) => {
   const { subscriptions, verifier, keys, holdUntil } = session
   const { send } = subscriptions
   const event = parseEvent(value)
-  if (event === undefined) {
-    const id = (value as { readonly id?: unknown } | null | undefined)?.id
-    const reason = `invalid: ${eventFault(value)}`
-    return isHex64(id) ? send("OK", id, false, reason) : send("NOTICE", reason)
-  }
+  if (event === undefined) return refuseShapeless(send, value)
   const fault = authFault(session, event)
   if (fault !== undefined) return send("OK", event.id, false, fault)
   const judge = async (): Promise<void> => {

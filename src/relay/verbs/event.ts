@@ -1,18 +1,14 @@
 /** EVENT: what the policies let through goes to the writer, which answers it. */
-import { eventFault, isHex64, parseEvent } from "../../protocol/event.ts"
+import { parseEvent } from "../../protocol/event.ts"
 import { nowSeconds } from "../../services/clock.ts"
-import type { Verb } from "../client.ts"
+import { refuseShapeless, type Verb } from "../client.ts"
 import { refusalOf } from "../policies.ts"
 
 export const event: Verb = (session, [value], messageBytes) => {
   const { subscriptions, pause, resume, writer, storage, clock, limits, unanswered } = session
   const { send } = subscriptions
   const event = parseEvent(value)
-  if (event === undefined) {
-    const id = (value as { readonly id?: unknown } | null | undefined)?.id
-    const reason = `invalid: ${eventFault(value)}`
-    return isHex64(id) ? send("OK", id, false, reason) : send("NOTICE", reason)
-  }
+  if (event === undefined) return refuseShapeless(send, value)
   const json = JSON.stringify(event)
   const bytes = Buffer.byteLength(json)
   const { lists } = storage
