@@ -16,10 +16,25 @@ import { relays } from "./cli/relays.ts"
 import { start } from "./cli/start.ts"
 import { trace } from "./cli/trace.ts"
 import { usageLayer } from "./cli/usage.ts"
+import { verbCommands } from "./cli/verbs.ts"
 
 const runtime = Command.make("runtime").pipe(
   Command.withDescription("command a council of AI agents over Nostr relays that you own"),
-  Command.withSubcommands([start, dispatch, commands, trace, ps, outbox, admit, instance, relays, relay, keys, demo]),
+  Command.withSubcommands([
+    start,
+    dispatch,
+    commands,
+    trace,
+    ps,
+    outbox,
+    admit,
+    instance,
+    relays,
+    relay,
+    keys,
+    demo,
+    ...verbCommands,
+  ]),
 )
 
 /** Runs a command line; gives its exit code and never throws. */

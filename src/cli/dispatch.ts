@@ -55,7 +55,7 @@ export const dispatch = Command.make(
     }),
 ).pipe(Command.withDescription("send a command to one or more wizards"))
 
-interface Dispatch {
+export interface Dispatch {
   readonly text: string
   readonly home: Home
   readonly priority: "low" | "normal" | "high" | "urgent"
@@ -67,7 +67,8 @@ interface Dispatch {
   readonly json: boolean
 }
 
-const send = async (asked: Dispatch): Promise<void> => {
+/** Signs and sends it, and where asked follows it to its end. */
+export const send = async (asked: Dispatch): Promise<void> => {
   const { home, json } = asked
   const { limits, config } = configOf(home)
   const nowMs = systemClock.nowMs()
@@ -120,7 +121,9 @@ const send = async (asked: Dispatch): Promise<void> => {
     artifact: ({ wizard, text, place }) => {
       if (json) print(JSON.stringify({ wizard, text, ...place }))
       else if (asked.wait)
-        print(`${text}${place === undefined ? "" : `\ncommit ${place.commit} on ${place.branch} of ${place.repo}`}`)
+        print(
+          `${wizards.length > 1 ? `${wizard}: ` : ""}${text}${place === undefined ? "" : `\ncommit ${place.commit} on ${place.branch} of ${place.repo}`}`,
+        )
     },
   })
   try {
