@@ -27,6 +27,8 @@ export const limits = {
   historyWaitSecondsMax: 10,
   /** How long a start listens for another instance of its key. */
   instanceWaitSeconds: 5,
+  /** Who may not command and is told so is told once in this time by each wizard; more is counted, and unanswered. */
+  refusalSeconds: 3600,
   /** Commands of one wizard that wait for an executor. More: not taken in yet, the cursor is held. */
   queueRowsMax: 10_000,
   /** Inputs that wait for the engine. More: senders wait. */

@@ -11,6 +11,7 @@
  * D4  An outgoing event has its final id here; only the signature is added later.
  */
 import { answerTemplate, commitTemplate } from "../protocol/artifact.ts"
+import type { Lineage } from "../protocol/command.ts"
 import { withId, type EventTemplate, type NostrEvent, type UnsignedEvent } from "../protocol/event.ts"
 import { receiptTemplate } from "../protocol/receipt.ts"
 import { isEnd, type Status } from "../protocol/status.ts"
@@ -44,6 +45,8 @@ export interface Received {
   readonly body: string
   readonly priority: keyof typeof priorityRank
   readonly warnings: readonly string[]
+  /** Of a wizard's child: whose command it descends from, as it was verified. */
+  readonly child?: Lineage
   /** The receipts that an earlier life wrote and a relay gave back: how many, and the last one's id. */
   readonly chain: Chain | null
   /** The whole signed event, so that the journal can prove who asked. */
@@ -83,8 +86,8 @@ export interface CommandsOptions {
   readonly store: StoreShape
   readonly limits: Pick<Limits, "queueRowsMax" | "concurrentAttemptsMax" | "actorsCachedMax">
   readonly pubkeyOf: (wizard: string) => string
-  /** Whether that author may still command that wizard, by the roster in force. */
-  readonly mayCommand: (author: string, wizard: string) => boolean
+  /** Whether that author may still have that of that wizard, by the roster in force. */
+  readonly mayCommand: (author: string, wizard: string, received: () => Received) => boolean
   readonly rosterVersion: () => number
   readonly instance: string
   /** What a form adds to receipts: reactions and answers where the person is looking. */
@@ -125,7 +128,7 @@ export const commandProjection = (options: CommandsOptions): Commands => {
       const row = rows.get(actor)
       const openMax = row.work === "verb" ? 1 : limits.concurrentAttemptsMax
       if (counts.open(row.wizard, row.work) >= openMax) return "deferred"
-      return { ...event, authorised: options.mayCommand(row.author, row.wizard) }
+      return { ...event, authorised: options.mayCommand(row.author, row.wizard, () => receivedOf(store, actor)) }
     }
     if (event.type === "import") {
       const { receipts, tip } = rows.get(actor)
@@ -353,6 +356,9 @@ const rowOf = (actor: string, received: Received, input: CommandInput, stepped: 
   tip: received.chain?.tip ?? null,
 })
 
+/** What intake knew of a command when it took it up, from the journal. */
+export const receivedOf = (store: StoreShape, actor: string): Received =>
+  (JSON.parse(store.journal.first(actor)?.event ?? "{}") as { command: Received }).command
+
 /** The event that a command came as, from the journal. */
-export const originOf = (store: StoreShape, actor: string): NostrEvent =>
-  (JSON.parse(store.journal.first(actor)?.event ?? "{}") as { command: Received }).command.event
+export const originOf = (store: StoreShape, actor: string): NostrEvent => receivedOf(store, actor).event

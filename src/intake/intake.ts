@@ -11,6 +11,7 @@
  * N6  Where the queue has no room for a task, only that task is left for later: everything else of its batch is taken
  *     up (a full, paused wizard must still hear its `resume`), and the relay's cursor stays until it was read again (P28).
  * N7  Nothing is taken up while the wizard may not (`ready`): the batch is read again when it may.
+ * N8  A member who may not is told so once in `refusalSeconds` by each wizard; the rest is counted, seen and unanswered.
  */
 import type { Limits } from "../limits.ts"
 import type { NostrEvent } from "../protocol/event.ts"
@@ -155,9 +156,10 @@ export const openIntake = (options: IntakeOptions): Intake => {
     const relayFloor = store.cursor.floor(pubkey, batch.relay) ?? Number.NEGATIVE_INFINITY
     const envelopes: Envelope[] = []
     const judged: NostrEvent[] = []
+    const refused = new Set<string>()
     for (const event of fresh) {
       const isBelow = event.created_at < Math.max(relayFloor, options.authorFloor(event.pubkey))
-      const envelope = isBelow ? "before the floor" : envelopeOf(event, roster)
+      const envelope = isBelow ? "before the floor" : envelopeOf(event, roster, refused)
       if (typeof envelope !== "string") {
         envelopes.push(envelope)
         continue
@@ -168,6 +170,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
     await engine.deliverWith(envelopes, (outcomes) => {
       const nowMs = clock.nowMs()
       for (const { id } of judged) store.seen.add(id, wizard, nowMs)
+      for (const author of refused) store.setting.put(refusedScope, author, String(nowMs))
       if (outcomes.includes("deferred")) held.add(batch.relay)
       if (!isOld) moveCursor(batch)
     })
@@ -176,12 +179,24 @@ export const openIntake = (options: IntakeOptions): Intake => {
   const isNew = ({ id }: NostrEvent): boolean =>
     !store.seen.has(id, wizard) && !store.snapshot.has(commandActor(id, wizard))
 
-  /** The `receive` of a command for this wizard, or why there is none. */
-  const envelopeOf = (event: NostrEvent, roster: Roster): Envelope | string => {
+  /** When this wizard last told an author that they may not, unix milliseconds. */
+  const refusedScope = `refused/${wizard}`
+  const wasRefused = (author: string, nowMs: number): boolean => {
+    const agoMs = nowMs - Number(store.setting.get(refusedScope, author) ?? Number.NEGATIVE_INFINITY)
+    // A clock that ran ahead and came back silences nobody.
+    return agoMs >= 0 && agoMs < limits.refusalSeconds * 1000
+  }
+
+  /** The `receive` of a command for this wizard, or why there is none. Adds whom it refuses to `refused`. */
+  const envelopeOf = (event: NostrEvent, roster: Roster, refused: Set<string>): Envelope | string => {
     const nowMs = clock.nowMs()
     const verdict = judge({ event, roster, wizards: [wizard], nowMs, limits })[0]
     if (verdict === undefined) return "not-for-us"
     if (verdict.outcome === "ignore") return verdict.reason
+    if (verdict.outcome === "reject" && verdict.forbidden) {
+      if (refused.has(event.pubkey) || wasRefused(event.pubkey, nowMs)) return "forbidden"
+      refused.add(event.pubkey)
+    }
     const own = store.ownReceipt.of(event.id, wizard)
     const tip = own.at(-1)
     if (own.some(({ status }) => isEnd(status as Status))) return "ended in an earlier life"

@@ -2,12 +2,12 @@
  * Judges an event whose id and signature are good: is it a command for a wizard that runs here, and may its author
  * give it? Pure; what follows from a verdict is done elsewhere.
  *
- * The checks, in this order: the author's standing · the kind · who is meant · unknown names · targets that disagree ·
- * the date · the text's length · an empty text · the tags' faults. Whoever may not command learns nothing at all, so
- * the author comes before everything that could be answered.
+ * The checks, in this order: the author's standing · the kind · who is meant · unknown names · the author's right to
+ * this act here (`rights.ts`) · targets that disagree · the date · the text's length · an empty text · the tags' faults.
+ * Whoever may not command learns nothing at all, so the author comes before everything that could be answered.
  *
- * J1 Only an operator's event is ever taken or rejected. (Members command in channels, wizards by the child form; these
- *    rows are not in the table yet.)
+ * J1 Nothing is taken but by a right of `rights.ts`. Of those who have none only a member, and a wizard by a child, are
+ *    told so (`forbidden`).
  * J2 At most one verdict for each wizard, and none for a wizard that does not run here. Where there is none to give,
  *    one `ignore` says why.
  * J3 A name that nobody has is answered by the roster's first tempo wizard alone; where that one is meant itself, it
@@ -16,12 +16,14 @@
  * J5 No event makes it throw.
  */
 import type { Limits } from "../limits.ts"
-import { readCommand, type Command, type Priority } from "../protocol/command.ts"
+import { readCommand, type Command, type Lineage, type Priority } from "../protocol/command.ts"
 import type { NostrEvent } from "../protocol/event.ts"
 import { readHeartbeat } from "../protocol/heartbeat.ts"
 import { Kind } from "../protocol/kinds.ts"
+import { placeOf } from "../protocol/place.ts"
 import { standing, type Roster } from "../protocol/roster.ts"
 import { parseVerb, type Verb } from "../protocol/verbs.ts"
+import { rightOf, type Act } from "./rights.ts"
 import { isReadForCommands, targetsOf, type Form, type Meant } from "./who-is-meant.ts"
 
 export interface JudgeInput {
@@ -32,6 +34,8 @@ export interface JudgeInput {
   readonly wizards: readonly string[]
   readonly nowMs: number
   readonly limits: Pick<Limits, "commandBytesMax" | "futureSecondsMax">
+  /** Of a wizard's child whose parent and root were verified; without it a wizard's text is never a command. */
+  readonly child?: Lineage
 }
 
 export type Work = { readonly type: "verb"; readonly verb: Verb } | { readonly type: "task" }
@@ -61,6 +65,8 @@ export interface Reject {
   /** A sentence that says what is wrong and what to do. */
   readonly reason: string
   readonly rule: string
+  /** Not malformed, but without the right: answered once in `refusalSeconds`, however often it is tried. */
+  readonly forbidden: boolean
 }
 
 export interface Ignore {
@@ -69,10 +75,9 @@ export interface Ignore {
 }
 
 export type IgnoreReason =
-  /** The author: not in the roster, revoked in it, or without the right to command in this form. */
+  /** The author: not in the roster, revoked in it, or a wizard whose text is no child. */
   | "stranger"
   | "revoked"
-  | "member"
   | "wizard"
   /** A heartbeat, receipt or artifact of a wizard. */
   | "own-kind"
@@ -87,7 +92,7 @@ export type Verdict = Take | Reject | Ignore
 
 export const judge = (input: JudgeInput): readonly Verdict[] => {
   const { event, roster, wizards } = input
-  const refused = authorRefusal(event, roster)
+  const refused = authorRefusal(input)
   if (refused !== undefined) return ignore(refused)
   if (!isReadForCommands(event.kind)) return ignore("not-a-command")
   const meant = targetsOf(event, roster)
@@ -97,12 +102,14 @@ export const judge = (input: JudgeInput): readonly Verdict[] => {
   const verdicts: Verdict[] = meant.wizards.filter((name) => here.has(name)).map((name) => judgeFor(name, meant, input))
   const tempo = answererOf(roster)
   if (meant.unknown.length > 0 && tempo !== undefined && here.has(tempo) && !meant.wizards.includes(tempo)) {
+    const forbidden = refusalOf(tempo, "help", input)
     verdicts.push({
       outcome: "reject",
       wizard: tempo,
       form: meant.form,
-      reason: nobody(meant, roster),
+      reason: forbidden ?? nobody(meant, roster),
       rule: meant.rule,
+      forbidden: forbidden !== undefined,
     })
   }
   return verdicts.length === 0 ? ignore("not-for-us") : verdicts
@@ -112,20 +119,29 @@ const ignore = (reason: IgnoreReason): readonly Verdict[] => [{ outcome: "ignore
 
 const ownKinds: ReadonlySet<number> = new Set([Kind.profile, Kind.record, Kind.artifact, Kind.reaction])
 
-const authorRefusal = (event: NostrEvent, roster: Roster): IgnoreReason | undefined => {
+const authorRefusal = ({ event, roster, child }: JudgeInput): IgnoreReason | undefined => {
   const author = standing(roster, event.pubkey)
-  if (author === "operator") return undefined
-  if (author === "wizard" && (ownKinds.has(event.kind) || readHeartbeat(event) !== undefined)) return "own-kind"
-  return author
+  if (author === "operator" || author === "member") return undefined
+  if (author !== "wizard") return author
+  if (ownKinds.has(event.kind) || readHeartbeat(event) !== undefined) return "own-kind"
+  return child === undefined || event.kind !== Kind.command ? "wizard" : undefined
+}
+
+/** Why the author may not, for one who is told. */
+const refusalOf = (wizard: string, act: Act, { event, roster, child }: JudgeInput): string | undefined => {
+  const place = placeOf(event, roster)
+  const right = rightOf(roster, { author: event.pubkey, wizard, act, place, ...(child !== undefined && { child }) })
+  return right.right === "refused" ? right.reason : undefined
 }
 
 const judgeFor = (wizard: string, meant: Meant, input: JudgeInput): Take | Reject => {
   const { event, roster } = input
   const { form, rule, body } = meant
   const command = readCommand(event)
-  const reason = fault(meant, command, input)
-  if (reason !== undefined) return { outcome: "reject", wizard, form, reason, rule }
   const verb = parseVerb(body)
+  const forbidden = refusalOf(wizard, verb?.name ?? "work", input)
+  const reason = forbidden ?? fault(meant, command, input)
+  if (reason !== undefined) return { outcome: "reject", wizard, form, reason, rule, forbidden: forbidden !== undefined }
   const unknownHere = meant.unknown.length > 0 && wizard === answererOf(roster)
   return {
     outcome: "take",

@@ -8,6 +8,7 @@
 import { parseDeadline, printDeadline } from "./deadline.ts"
 import { isHex64, tagValue, tagValues, type EventTemplate, type Tag } from "./event.ts"
 import { Kind } from "./kinds.ts"
+import type { Place } from "./place.ts"
 
 /** From the least to the most pressing. */
 export const priorities = ["low", "normal", "high", "urgent"] as const
@@ -21,6 +22,15 @@ export interface Descent {
   readonly parent?: string
   readonly root?: string
   readonly depth: number
+}
+
+/** What was found out about the root of a wizard's child, when parent and root were verified. */
+export interface Lineage {
+  /** A public key. */
+  readonly rootAuthor: string
+  readonly rootPlace: Place
+  /** It came as a rumor: who wrote the root is the sender's word. */
+  readonly private: boolean
 }
 
 export interface Command extends Descent {

@@ -13,12 +13,13 @@ import { Schema } from "effect"
 import { withId, type NostrEvent } from "../protocol/event.ts"
 import {
   amend,
-  isOperator,
   isRosterFault,
   looksLikeRoster,
   rosterTemplate,
+  standing,
   type Roster,
   type RosterChange,
+  type Standing,
 } from "../protocol/roster.ts"
 import { emptyChain, offer, rosterInForce, type RosterChain } from "../identity/roster.ts"
 import type { Signer } from "../identity/signer.ts"
@@ -37,8 +38,8 @@ export interface RosterKeeper {
   readonly inForce: () => Roster | undefined
   /** A verified event that may be a version; resolves when what it changed is stored. */
   readonly offer: (event: NostrEvent) => Promise<void>
-  /** When the version arrived here that made this key an operator (unix milliseconds); 0 where it is none. */
-  readonly operatorSinceMs: (pubkey: string) => number
+  /** When the version arrived here that gave this key the standing it has (unix milliseconds); 0 where it has none. */
+  readonly standingSinceMs: (pubkey: string) => number
   /** All versions that are held, in order. Their events stay in the store until they are asked for. */
   readonly versions: () => readonly { readonly id: string; readonly event: () => NostrEvent }[]
   /** Ids of the versions that a relay is known to hold, or is being given. */
@@ -74,12 +75,19 @@ export const openRosterKeeper = (options: {
   const read = Promise.withResolvers<void>()
   /** Versions that wait for the one before; bounded as the chain's own list is. */
   const waiting = new Map<string, NostrEvent>()
-  const stored = store.roster.all().map((row) => JSON.parse(row.event) as NostrEvent)
-  let chain: RosterChain = stored.reduce((held, event) => offer(held, event).chain, emptyChain(council))
+  const stored = store.roster.all()
+  let chain: RosterChain = stored.reduce(
+    (held, { event }) => offer(held, JSON.parse(event) as NostrEvent).chain,
+    emptyChain(council),
+  )
   let tail: Promise<unknown> = Promise.resolve()
   let heard = false
   const isRead = (): boolean => unread.size === 0 || (heard && chain.held.length > 0)
-  let since = operatorsSince(store, chain)
+  const arrived = new Map(stored.map(({ id, at_ms }) => [id, at_ms]))
+  let since = chain.held.reduce(
+    (before, roster) => standings(before, roster, arrived.get(roster.id) ?? 0),
+    new Map() as ReadonlyMap<string, Since>,
+  )
   const tellRead = (): void => void (isRead() && read.resolve())
   tellRead()
 
@@ -89,15 +97,14 @@ export const openRosterKeeper = (options: {
     if (offered.warning !== undefined) warn(offered.warning)
     waiting.set(event.id, event)
     const gained = offered.chain.held.slice(chain.held.length)
+    const nowMs = clock.nowMs()
     if (gained.length > 0) {
       await engine.write(() => {
-        for (const { id, version } of gained) {
-          store.roster.add(id, version, JSON.stringify(waiting.get(id)), clock.nowMs())
-        }
+        for (const { id, version } of gained) store.roster.add(id, version, JSON.stringify(waiting.get(id)), nowMs)
       })
     }
     chain = offered.chain
-    if (gained.length > 0) since = operatorsSince(store, chain)
+    since = gained.reduce((before, roster) => standings(before, roster, nowMs), since)
     const pending = new Set(chain.pending.map(({ id }) => id))
     for (const id of waiting.keys()) if (!pending.has(id)) waiting.delete(id)
     tellRead()
@@ -116,7 +123,7 @@ export const openRosterKeeper = (options: {
     council,
     inForce: () => rosterInForce(chain),
     offer: (event) => inTurn(() => take(event)),
-    operatorSinceMs: (pubkey) => since.get(pubkey) ?? 0,
+    standingSinceMs: (pubkey) => since.get(pubkey)?.ms ?? 0,
     versions: () =>
       chain.held.map(({ id }) => ({ id, event: () => JSON.parse(store.roster.event(id) as string) as NostrEvent })),
     given: (url) => given.get(url) ?? (given.set(url, new Set()).get(url) as Set<string>),
@@ -161,13 +168,24 @@ export const openRosterKeeper = (options: {
   }
 }
 
-/** Of each operator in force, when the version arrived from which on it is one without a gap. */
-const operatorsSince = (store: StoreShape, chain: RosterChain): ReadonlyMap<string, number> => {
-  const arrived = new Map(store.roster.all().map(({ id, at_ms }) => [id, at_ms]))
-  let since = new Map<string, number>()
-  for (const roster of chain.held) {
-    const keys = roster.operators.map(({ pubkey }) => pubkey).filter((pubkey) => isOperator(roster, pubkey))
-    since = new Map(keys.map((pubkey) => [pubkey, since.get(pubkey) ?? arrived.get(roster.id) ?? 0]))
-  }
-  return since
+interface Since {
+  readonly is: Standing
+  /** Unix milliseconds. */
+  readonly ms: number
+}
+
+/** Of each key of a version, from which arrival on it has its standing without a gap. */
+const standings = (
+  before: ReadonlyMap<string, Since>,
+  roster: Roster,
+  arrivedMs: number,
+): ReadonlyMap<string, Since> => {
+  const keys = new Set([...roster.operators, ...roster.wizards, ...roster.members].map(({ pubkey }) => pubkey))
+  return new Map(
+    [...keys].map((pubkey) => {
+      const is = standing(roster, pubkey)
+      const held = before.get(pubkey)
+      return [pubkey, held?.is === is ? held : { is, ms: arrivedMs }]
+    }),
+  )
 }

@@ -8,7 +8,7 @@ import { openAlarms } from "../engine/alarms.ts"
 import { commandKind, commandProjection } from "../engine/commands.ts"
 import { openEngine, type EngineShape } from "../engine/engine.ts"
 import { upgradeActors } from "../engine/upgrade.ts"
-import { isOperator } from "../protocol/roster.ts"
+import { mayGoOn } from "../intake/rights.ts"
 import { openPublisher } from "../publish/publisher.ts"
 import { SignaturePool } from "../identity/signature-pool.ts"
 import { Verifier } from "../identity/verifier.ts"
@@ -94,9 +94,9 @@ export const runtimeOver = (
       store,
       limits,
       pubkeyOf: (wizard) => identities.wizards.find(({ name }) => name === wizard)?.signer.pubkey ?? "",
-      mayCommand: (author) => {
+      mayCommand: (author, _wizard, received) => {
         const roster = rosterOf().inForce()
-        return roster !== undefined && isOperator(roster, author)
+        return roster !== undefined && mayGoOn(roster, author, received)
       },
       rosterVersion: () => rosterOf().inForce()?.version ?? 0,
       instance,

@@ -9,6 +9,7 @@ import type { Limits } from "../limits.ts"
 import type { Counts, CommandResult } from "../engine/commands.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { CommandContext } from "../../machines/command.ts"
+import { isOperator, type Roster } from "../protocol/roster.ts"
 import { parseVerb, verbs, type Verb, type VerbName } from "../protocol/verbs.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
 
@@ -22,6 +23,8 @@ export interface VerbContext {
   readonly executor: string
   readonly nowMs: () => number
   readonly startedMs: number
+  /** The roster in force: operators may move everybody's commands, others only their own. */
+  readonly roster: () => Roster | undefined
 }
 
 /** The members of the union whose name may be N. */
@@ -208,8 +211,13 @@ const move = async (
   const cause = `${row.id}/${type}`
   // Done before, and nobody knew: it is about the same one, whatever has come meanwhile.
   const before = store.journal.caused(cause, row.arrived)?.actor
+  const roster = context.roster()
+  const isBoss = roster !== undefined && isOperator(roster, row.author)
+  const isTheirs = ({ author }: CommandRow): boolean => author === row.author || isBoss
   const about =
-    (before === undefined ? undefined : store.command.get(before)) ?? target(id, row, context, movable[type])
+    (before === undefined ? undefined : store.command.get(before)) ??
+    target(id, row, context, (other) => movable[type](other) && isTheirs(other))
+  if (!isTheirs(about)) throw new Refused(`${shortId(about)} is not yours: its author or an operator may ${type} it`)
   const view = await engine.read(about.actor)
   const hash = (view?.context as CommandContext | undefined)?.approval ?? ""
   await engine.deliver([{ actor: about.actor, cause, event: { type, hash, ...rest } }])

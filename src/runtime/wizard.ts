@@ -9,16 +9,17 @@ import type { RelayReport } from "../../actors/relay-connection.ts"
 import { runWizard, type WizardActor, type WizardReport } from "../../actors/wizard.ts"
 import { superviseActor } from "../../actors/bridge.ts"
 import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
-import type { Commands } from "../engine/commands.ts"
+import { receivedOf, type Commands } from "../engine/commands.ts"
 import { HostStopped } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Executor } from "../executors/executor.ts"
 import type { VerifierShape } from "../identity/verifier.ts"
 import type { Signer } from "../identity/signer.ts"
 import { openIntake } from "../intake/intake.ts"
+import { mayGoOn } from "../intake/rights.ts"
 import type { Limits } from "../limits.ts"
 import type { NostrEvent } from "../protocol/event.ts"
-import { standing, wizardByKey } from "../protocol/roster.ts"
+import { wizardByKey } from "../protocol/roster.ts"
 import type { Publisher } from "../publish/publisher.ts"
 import { nowSeconds, sleep, type ClockShape } from "../services/clock.ts"
 import type { ChanceShape } from "../services/chance.ts"
@@ -138,6 +139,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
           executor: executor.about,
           nowMs: clock.nowMs,
           startedMs: options.startedMs,
+          roster: rosters.inForce,
         })
       : runTask({ executor, artifacts, clock }, row, attempt)
   const worker: Worker = openWorker({
@@ -175,7 +177,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     clock,
     limits,
     roster: rosters.inForce,
-    authorFloor: (author) => Math.floor(rosters.operatorSinceMs(author) / 1000) - limits.firstReadSecondsMax,
+    authorFloor: (author) => Math.floor(rosters.standingSinceMs(author) / 1000) - limits.firstReadSecondsMax,
     offerRoster: rosters.offer,
     offerRelayList: options.relayLists.offer,
     ready: () => open,
@@ -371,7 +373,7 @@ const withdraw = async (
     if (roster === undefined) return
     const rows = store.command
       .unended(wizard)
-      .filter((row) => row.state !== "faulted" && standing(roster, row.author) !== "operator")
+      .filter((row) => row.state !== "faulted" && !mayGoOn(roster, row.author, () => receivedOf(store, row.actor)))
     const event = { type: "cancel", reason: "authority withdrawn" }
     try {
       if (rows.length > 0)

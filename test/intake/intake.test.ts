@@ -201,12 +201,7 @@ describe("before a roster", () => {
 })
 
 describe("who may not command", () => {
-  const others = fc.constantFrom(
-    [keys.stranger, "stranger"],
-    [keys.member, "member"],
-    [keys.kimi, "wizard"],
-    [keys.manus, "revoked"],
-  )
+  const others = fc.constantFrom([keys.stranger, "stranger"], [keys.kimi, "wizard"], [keys.manus, "revoked"])
   const forms: fc.Arbitrary<Tag[]> = fc.constantFrom<Tag[]>(
     [],
     [["p", keys.timmy]],
@@ -227,6 +222,37 @@ describe("who may not command", () => {
           expect([room.store.journal.last(), taken(room), owed(room, event)]).toEqual([0, [], []])
           expect(cursorOf(room)).toBe(nowMs)
         }),
+      ),
+      { numRuns: 40 },
+    ))
+
+  it("N8: a member is told so once an hour, and what is not told is counted", () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ waitSeconds: fc.nat(4000), events: fc.integer({ min: 1, max: 4 }) }), { maxLength: 8 }),
+        (batches) =>
+          inRoom(async (room) => {
+            let [toldMs, told, written] = [Number.NEGATIVE_INFINITY, 0, 0]
+            for (const { waitSeconds, events } of batches) {
+              await room.clock.advance(waitSeconds * 1000)
+              const createdAt = Math.floor(room.clock.nowMs() / 1000)
+              const fresh = Array.from({ length: events }, () =>
+                write({ content: `@timmy ${written++}`, author: keys.member, createdAt }),
+              )
+              await room.intake.take(commands(fresh))
+              if (room.clock.nowMs() - toldMs >= defaults.refusalSeconds * 1000) {
+                toldMs = room.clock.nowMs()
+                told += 1
+              }
+            }
+            const rows = room.store.command.list(100)
+            expect(rows).toHaveLength(told)
+            for (const { state, reason } of rows) {
+              expect(state).toBe("rejected")
+              expect(reason).toMatch(/members command in their channels: write it in #workers/)
+            }
+            expect(room.counted).toEqual(Array.from({ length: written - told }, () => "forbidden"))
+          }),
       ),
       { numRuns: 40 },
     ))

@@ -37,7 +37,7 @@ const ways = {
 
 type Way = keyof typeof ways
 
-/** What becomes of it for an operator; for everybody else the author decides alone. */
+/** What becomes of it for an operator. A member is refused what an operator is not; for others the author decides alone. */
 const forOperators: Readonly<Record<"command" | "note" | "other", Readonly<Record<Way, string>>>> = {
   command: {
     "p tag": "take",
@@ -74,7 +74,10 @@ const expected = (author: Author, kind: number, way: Way): string => {
     return forOperators[form][way]
   }
   if (author === "wizard" || author === "the wizard itself") return ownKinds.includes(kind) ? "own-kind" : "wizard"
-  return author
+  if (author !== "member") return author
+  // These forms are said nowhere, and members command in their channels.
+  const form = kind === Kind.command ? "command" : kind === Kind.note ? "note" : "other"
+  return forOperators[form][way] === "take" ? "forbidden" : forOperators[form][way]
 }
 
 describe("authority: author × kind × way of naming", () => {
@@ -83,7 +86,10 @@ describe("authority: author × kind × way of naming", () => {
       for (const kind of kinds) {
         for (const way of Object.keys(ways) as Way[]) {
           const verdicts = judged(write({ kind, author: authors[author], ...ways[way] }), ["timmy"])
-          const told = verdicts.map((verdict) => (verdict.outcome === "ignore" ? verdict.reason : verdict.outcome))
+          const told = verdicts.map((verdict) => {
+            if (verdict.outcome === "ignore") return verdict.reason
+            return verdict.outcome === "reject" && verdict.forbidden ? "forbidden" : verdict.outcome
+          })
           expect(told, `kind ${kind}, ${way}`).toEqual([expected(author, kind, way)])
         }
       }
@@ -237,6 +243,34 @@ describe("what is rejected, and what the author is told", () => {
   })
 })
 
+describe("a wizard's child (30079 by a wizard, its parent and root verified)", () => {
+  const child = (rootAuthor: string, author = keys.allegro as string, content = "@timmy do it") =>
+    judge({
+      event: write({ content, author }),
+      roster,
+      wizards: ["timmy"],
+      nowMs,
+      limits,
+      child: { rootAuthor, rootPlace: { type: "none" }, private: false },
+    })
+
+  it("is taken where the root's author could have written it too, else refused", () => {
+    expect(child(keys.alexander)).toMatchObject([{ outcome: "take", wizard: "timmy" }])
+    expect(child(keys.alexander, keys.allegro, "@timmy stop")).toMatchObject([{ outcome: "reject", forbidden: true }])
+    for (const root of [keys.member, keys.stranger, keys.manus])
+      expect(child(root)).toMatchObject([{ outcome: "reject", forbidden: true }])
+    expect(child(keys.alexander, keys.watcher)).toMatchObject([{ outcome: "reject", forbidden: true }])
+  })
+
+  it("is no command as a note, however true its parents", () => {
+    const event = write({ kind: 1, content: "@timmy do it", author: keys.allegro })
+    const lineage = { rootAuthor: keys.alexander, rootPlace: { type: "none" }, private: false } as const
+    expect(judge({ event, roster, wizards: ["timmy"], nowMs, limits, child: lineage })).toEqual([
+      { outcome: "ignore", reason: "wizard" },
+    ])
+  })
+})
+
 describe("what is no command (P23)", () => {
   it("a wizard's heartbeat, and whatever else it says", () => {
     const beat = heartbeatTemplate({
@@ -312,7 +346,9 @@ it("J1, J2, J3, J5: whatever comes", () => {
       expect(answers).toHaveLength(answers.length === 0 ? 0 : verdicts.length)
       expect(verdicts).toHaveLength(Math.max(1, answers.length))
       const mayCommand = [keys.alexander, keys.deputy].some((key) => key === event.pubkey)
-      expect(answers.length === 0 || (mayCommand && [1, 30079].includes(event.kind))).toBe(true)
+      const isTold = answers.every((verdict) => verdict.outcome === "reject" && verdict.forbidden)
+      const isAnswered = mayCommand || (event.pubkey === keys.member && isTold)
+      expect(answers.length === 0 || (isAnswered && [1, 30079].includes(event.kind))).toBe(true)
       const names = answers.map((verdict) => verdict.wizard)
       expect(new Set(names).size).toBe(names.length)
       for (const name of names) {

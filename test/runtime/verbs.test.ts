@@ -16,7 +16,7 @@ import { answers } from "../../src/runtime/answers.ts"
 import { heartbeatSeconds, isPaused, performVerb, type VerbContext } from "../../src/runtime/verbs.ts"
 import { virtualClock, type VirtualClock } from "../../src/services/clock.ts"
 import { openStore, type CommandRow, type StoreShape } from "../../src/store/store.ts"
-import { keys, write } from "../intake/council.ts"
+import { keys, roster as council, write } from "../intake/council.ts"
 
 let store: StoreShape
 let engine: EngineShape
@@ -47,6 +47,7 @@ beforeEach(() => {
     executor: "note; no model attached",
     nowMs: clock.nowMs,
     startedMs: clock.nowMs(),
+    roster: () => council,
   }
 })
 afterEach(async () => {
@@ -57,11 +58,11 @@ afterEach(async () => {
 /** A command that timmy has taken up. Ids are told apart by their first digits. */
 const receive = async (
   body: string,
-  options: Partial<CommandInput> & { readonly id?: string; readonly wizard?: string } = {},
+  options: Partial<CommandInput> & { readonly id?: string; readonly wizard?: string; readonly author?: string } = {},
 ): Promise<CommandRow> => {
   serial += 1
-  const { id = String(serial).padStart(8, "0").padEnd(64, "f"), wizard = "timmy", ...input } = options
-  const event = { ...write({ content: body }), id }
+  const { id = String(serial).padStart(8, "0").padEnd(64, "f"), wizard = "timmy", author, ...input } = options
+  const event = { ...write({ content: body, ...(author !== undefined && { author }) }), id }
   const isVerb = parseVerb(body) !== undefined
   const actor = commandActor(id, wizard)
   const command: Received = {
@@ -314,6 +315,23 @@ describe("which command is meant", () => {
 })
 
 describe("cancel and retry", () => {
+  it.each(["member", "kimi"] as const)(
+    "RI3: by a %s they reach its own commands, an operator's reach all",
+    async (who) => {
+      const author = keys[who]
+      const theirs = await receive("theirs", { author })
+      const boss = await receive("the operator's")
+      const [id, other] = [theirs, boss].map((row) => row.id.slice(0, 8))
+      expect(await perform(await receive(`cancel ${other}`, { author }))).toBe(
+        `✗ ${other} is not yours: its author or an operator may cancel it`,
+      )
+      expect(await perform(await receive("cancel", { author }))).toBe(`${id} theirs: cancelled`)
+      expect([stateOf(theirs), stateOf(boss)]).toEqual(["cancelled", "acknowledged"])
+      const again = await receive("theirs again", { author })
+      expect(await say(`cancel ${again.id.slice(0, 8)}`)).toMatch(/cancelled$/)
+    },
+  )
+
   it("end what waits, runs or is held; what has ended is refused, however often it is asked", async () => {
     const waiting = await receive("waits")
     const running = await begin(await receive("runs"))
