@@ -3,16 +3,20 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit } from "effect"
 import { CliError, Command } from "effect/cli"
 import { commands } from "./cli/commands.ts"
-import { admit } from "./cli/admit.ts"
+import { admit, expel } from "./cli/admit.ts"
+import { channels } from "./cli/channels.ts"
 import { demo } from "./cli/demo.ts"
 import { dispatch } from "./cli/dispatch.ts"
 import { codeOf, ExitCode, say } from "./cli/exit.ts"
 import { instance } from "./cli/instance.ts"
 import { keys } from "./cli/keys.ts"
+import { invite, join, leave, remove } from "./cli/members.ts"
+import { operators } from "./cli/operators.ts"
 import { outbox } from "./cli/outbox.ts"
 import { ps } from "./cli/ps.ts"
 import { relay } from "./cli/relay.ts"
 import { relays } from "./cli/relays.ts"
+import { roster } from "./cli/roster.ts"
 import { start } from "./cli/start.ts"
 import { trace } from "./cli/trace.ts"
 import { usageLayer } from "./cli/usage.ts"
@@ -27,7 +31,15 @@ const runtime = Command.make("runtime").pipe(
     trace,
     ps,
     outbox,
+    operators,
     admit,
+    expel,
+    invite,
+    remove,
+    join,
+    leave,
+    channels,
+    roster,
     instance,
     relays,
     relay,

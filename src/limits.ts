@@ -101,6 +101,8 @@ export const limits = {
   answerCharsMax: 2000,
   /** Members of one channel. More: its definition is refused, the one before stays. */
   channelMembersMax: 1000,
+  /** Events about channels (kinds 40 and 41) that are kept of the council. More: not kept. */
+  channelEventsMax: 1000,
   /** Roster versions whose `prev` is missing and that wait for it. More: the oldest is dropped and read again later. */
   rosterPendingMax: 64,
   /** How often `<home>/outgoing` is looked at for commands that wait for a relay. */

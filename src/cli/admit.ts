@@ -1,43 +1,44 @@
-/** `runtime admit NAME npub…`: writes the roster version that makes a key a wizard of the council. */
+/** `runtime admit NAME npub…` and `runtime expel NAME npub…`: which keys are wizards of the council. */
 import { Effect, Option } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
-import { parsePublicKey } from "../identity/keys.ts"
-import { classOfName } from "../roles/roles.ts"
-import { askControl } from "../runtime/control.ts"
-import { exit, print } from "./exit.ts"
-import { homeFlag, homeFrom } from "./flags.ts"
+import { Command, Flag } from "effect/cli"
+import { wizardClasses } from "../protocol/roster.ts"
+import { homeFlag, jsonFlag } from "./flags.ts"
+import { keyArgument, keyOf, nameOf, order, wizardArgument } from "./order.ts"
 
 export const admit = Command.make(
   "admit",
   {
-    name: Argument.String("name").pipe(Argument.withDescription("of the wizard, as timmy")),
-    key: Argument.String("npub").pipe(Argument.withDescription("its public key, as its own start shows it")),
-    class: Flag.String("class").pipe(
-      Flag.withDescription("worker, researcher, implementation, local, tempo, monitor"),
+    name: wizardArgument,
+    key: keyArgument,
+    class: Flag.Literals("class", wizardClasses).pipe(
+      Flag.withDescription("what a wizard with a name of your own is"),
       Flag.optional,
     ),
     home: homeFlag,
+    json: jsonFlag,
   },
-  ({ name, key, class: given, home }) =>
-    Effect.tryPromise({
-      try: async () => {
-        const className = Option.getOrElse(given, () => classOfName(name))
-        if (className === undefined)
-          throw exit("usage", `nobody knows a wizard called ${name}: say what it is with --class`)
-        const reply = await askControl(homeFrom(home).control, "admit", {
-          name,
-          pubkey: parsePublicKey(key),
-          class: className,
-        })
-        if (reply === undefined)
-          throw exit(
-            "notFound",
-            "no runtime runs on this home: runtime start --role … where the council's secret is, then admit",
-          )
-        print(
-          `${name} is admitted by roster version ${(reply as { version: number }).version}; it is on its way to the relays`,
-        )
-      },
-      catch: (error) => error,
+  ({ name, key, class: given, home, json }) =>
+    Effect.suspend(() => {
+      const className = Option.getOrUndefined(given)
+      const wizard = { wizard: nameOf(name), pubkey: keyOf(key), ...(className !== undefined && { class: className }) }
+      return order({ home, json, order: { name: "admit", ...wizard } })
     }),
-).pipe(Command.withDescription("admit a wizard to the council"))
+).pipe(Command.withDescription("make a key a wizard of the council"))
+
+export const expel = Command.make(
+  "expel",
+  {
+    name: wizardArgument,
+    key: keyArgument,
+    revoke: Flag.Boolean("revoke").pipe(
+      Flag.withDescription("its key never again, whatever it signs (it leaked)"),
+      Flag.withDefault(false),
+    ),
+    home: homeFlag,
+    json: jsonFlag,
+  },
+  ({ name, key, revoke, home, json }) =>
+    Effect.suspend(() =>
+      order({ home, json, order: { name: "expel", wizard: nameOf(name), pubkey: keyOf(key), revoke } }),
+    ),
+).pipe(Command.withDescription("a wizard is one no more"))

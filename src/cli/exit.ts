@@ -56,4 +56,5 @@ const codes: Readonly<Record<string, number>> = {
   PublicKeyMalformed: ExitCode.usage,
   KeyExposed: ExitCode.notAllowed,
   RosterRefused: ExitCode.notAllowed,
+  OrderRefused: ExitCode.usage,
 }

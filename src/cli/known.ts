@@ -36,3 +36,13 @@ export const knownOf = (
     return { roster: rosterInForce(chain), relays: relays === undefined ? undefined : (JSON.parse(relays) as string[]) }
   })
 }
+
+/** The roster in force, and what reads more of the same store. Throws with exit code 3. */
+export const heldRoster = (
+  home: Home,
+): { readonly roster: Roster; readonly store: <A>(read: (store: StoreShape) => A) => A } => {
+  const { roster } = knownOf(home)
+  if (roster === undefined)
+    throw exit("notFound", "no roster is in force here yet: it is made by the first start, or read from a relay")
+  return { roster, store: (read) => readStore(home, read) }
+}

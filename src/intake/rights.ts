@@ -15,7 +15,7 @@
  */
 import type { Lineage } from "../protocol/command.ts"
 import type { NostrEvent } from "../protocol/event.ts"
-import { isIn, placeOf, type Place } from "../protocol/place.ts"
+import { isIn, namesOf, placeOf, type Place } from "../protocol/place.ts"
 import { isWizardClass, standing, wizardByKey, wizardByName, type RosterContent } from "../protocol/roster.ts"
 import { parseVerb, type VerbName } from "../protocol/verbs.ts"
 
@@ -85,7 +85,7 @@ const allowed: Right = { right: "allowed" }
 const refused = (reason: string): Right => ({ right: "refused", reason })
 
 const memberRight = (roster: RosterContent, { author, wizard, act, place }: Ask): Right => {
-  const mine = roster.members.filter(({ pubkey }) => pubkey === author).map(({ channel }) => `#${channel}`)
+  const mine = namesOf(roster, author).map((name) => `#${name}`)
   if (!("name" in place)) return refused(`members command in their channels: write it in ${mine.join(" or ")}`)
   if (!isIn(roster, place, author)) return refused(`you are not in #${place.name}: write it in ${mine.join(" or ")}`)
   const target = wizardByName(roster, wizard)

@@ -36,6 +36,12 @@ export const isIn = (roster: RosterContent, place: Place, pubkey: string): boole
   (roster.members.some((member) => member.channel === place.name && member.pubkey === pubkey) ||
     roster.rooms.some((room) => room.name === place.name && room.members.includes(pubkey)))
 
+/** The channels and rooms that a key is in. */
+export const namesOf = ({ members, rooms }: RosterContent, pubkey: string): readonly string[] => [
+  ...members.filter((member) => member.pubkey === pubkey).map(({ channel }) => channel),
+  ...rooms.filter((room) => room.members.includes(pubkey)).map(({ name }) => name),
+]
+
 /** NIP-17. */
 const chatMessage = 14
 const fileMessage = 15

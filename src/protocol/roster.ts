@@ -127,6 +127,7 @@ export const standing = (roster: RosterContent, pubkey: string): Standing => {
   if (roster.operators.some((operator) => operator.pubkey === pubkey)) return "operator"
   if (roster.wizards.some((wizard) => wizard.pubkey === pubkey)) return "wizard"
   if (roster.members.some((member) => member.pubkey === pubkey)) return "member"
+  if (roster.rooms.some(({ members }) => members.includes(pubkey))) return "member"
   return "stranger"
 }
 
@@ -147,7 +148,9 @@ export type RosterChange =
   | { readonly type: "remove-member"; readonly channel: string; readonly pubkey: string }
   | { readonly type: "add-relay"; readonly url: string }
   | { readonly type: "remove-relay"; readonly url: string }
-  /** Takes the key out wherever it stands, which frees a wizard's name for a new key. */
+  /** Takes the key out wherever it stands, which frees a wizard's name for a new key; it may come back. */
+  | { readonly type: "remove-key"; readonly pubkey: string }
+  /** The same for ever. */
   | { readonly type: "revoke"; readonly pubkey: string }
 
 /**
@@ -157,7 +160,9 @@ export type RosterChange =
 export const amend = (roster: Roster | undefined, ...changes: readonly RosterChange[]): RosterContent | RosterFault => {
   const base = roster === undefined ? firstVersion : { ...contentOf(roster), version: roster.version + 1 }
   const next = changes.reduce(apply, roster === undefined ? base : { ...base, prev: roster.id })
-  const added = changes.flatMap((change) => ("pubkey" in change && change.type !== "revoke" ? [change.pubkey] : []))
+  const added = changes.flatMap((change) =>
+    "pubkey" in change && change.type.startsWith("add-") ? [change.pubkey] : [],
+  )
   const dead = added.find((pubkey) => next.revoked.includes(pubkey))
   if (dead !== undefined) return { reason: `key ${dead} is revoked and cannot be admitted again` }
   return rosterFault(next) ?? next
@@ -192,22 +197,40 @@ const apply = (roster: RosterContent, change: RosterChange): RosterContent => {
     case "add-room":
       return { ...roster, rooms: [...roster.rooms, { name: change.name, members: change.members }] }
     case "add-member":
+      if (isRoom(roster, change.channel)) return inRoom(roster, change, (members) => [...members, change.pubkey])
       return { ...roster, members: [...roster.members, { channel: change.channel, pubkey: change.pubkey }] }
     case "remove-member":
       return {
-        ...roster,
+        ...inRoom(roster, change, (members) => members.filter((key) => key !== change.pubkey)),
         members: roster.members.filter((m) => m.channel !== change.channel || m.pubkey !== change.pubkey),
       }
     case "add-relay":
       return { ...roster, relays: [...roster.relays, change.url] }
     case "remove-relay":
       return { ...roster, relays: roster.relays.filter((url) => url !== change.url) }
-    case "revoke":
-      return revoke(roster, change.pubkey)
+    case "remove-key":
+      return without(roster, change.pubkey)
+    case "revoke": {
+      const { revoked } = roster
+      const next = revoked.includes(change.pubkey) ? revoked : [...revoked, change.pubkey]
+      return { ...without(roster, change.pubkey), revoked: next }
+    }
   }
 }
 
-const revoke = (roster: RosterContent, pubkey: string): RosterContent => {
+const isRoom = ({ rooms }: RosterContent, name: string): boolean => rooms.some((room) => room.name === name)
+
+/** A room is the set of those who are in it. */
+const inRoom = (
+  roster: RosterContent,
+  { channel }: { readonly channel: string },
+  next: (members: readonly string[]) => readonly string[],
+): RosterContent => ({
+  ...roster,
+  rooms: roster.rooms.map((room) => (room.name === channel ? { ...room, members: next(room.members) } : room)),
+})
+
+const without = (roster: RosterContent, pubkey: string): RosterContent => {
   const another = (entry: { readonly pubkey: string }): boolean => entry.pubkey !== pubkey
   return {
     ...roster,
@@ -215,7 +238,6 @@ const revoke = (roster: RosterContent, pubkey: string): RosterContent => {
     wizards: roster.wizards.filter(another),
     members: roster.members.filter(another),
     rooms: roster.rooms.map(({ name, members }) => ({ name, members: members.filter((key) => key !== pubkey) })),
-    revoked: roster.revoked.includes(pubkey) ? roster.revoked : [...roster.revoked, pubkey],
   }
 }
 

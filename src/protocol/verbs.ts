@@ -8,6 +8,7 @@
  * This is the grammar and one list of all verbs with their lines of help; what a verb does is told elsewhere.
  */
 import { parseDuration, printDuration } from "./deadline.ts"
+import { orders, printOrder, type Order } from "./orders.ts"
 
 export type Verb =
   | { readonly name: "status check" | "help" | "queue" | "pause" | "resume" | "stop" }
@@ -15,6 +16,7 @@ export type Verb =
   | { readonly name: "heartbeat"; readonly to: "every"; readonly seconds: number }
   | { readonly name: "why" | "cancel" | "retry" | "approve" | "deny"; readonly id?: string }
   | { readonly name: "show"; readonly id?: string; readonly page?: number; readonly file?: string }
+  | Order
 
 export type VerbName = Verb["name"]
 
@@ -31,6 +33,7 @@ export const parseVerb = (body: string): Verb | undefined => {
 
 /** The shortest text that parses to that verb. */
 export const printVerb = (verb: Verb): string => {
+  if (isOrder(verb)) return printOrder(verb)
   const words: string[] = [verb.name]
   if (verb.name === "heartbeat") {
     words.push(verb.to)
@@ -43,6 +46,8 @@ export const printVerb = (verb: Verb): string => {
   }
   return words.join(" ")
 }
+
+export const isOrder = (verb: Verb): verb is Order => Object.keys(orders).includes(verb.name)
 
 type Parse = (words: readonly string[]) => Verb | undefined
 
@@ -114,4 +119,5 @@ export const verbs = {
   pause: { usage: "pause", help: "begin nothing new", parse: alone({ name: "pause" }) },
   resume: { usage: "resume", help: "begin again", parse: alone({ name: "resume" }) },
   stop: { usage: "stop", help: "abort what runs, now, and pause", parse: alone({ name: "stop" }) },
+  ...orders,
 } as const satisfies Record<VerbName, VerbEntry>

@@ -188,7 +188,7 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
     )
   const offerRosters = async (connection: RelayConnection, url: string): Promise<void> => {
     const given = rosters.given(url)
-    for (const { id, event } of rosters.versions()) {
+    for (const { id, event } of rosters.signed()) {
       if (given.has(id)) continue
       // Marked before it is answered, so that a thousand wizards of one home do not all send it.
       given.add(id)

@@ -14,7 +14,7 @@ export const controlVerbs = [
   "ping",
   "ps",
   "claim",
-  "admit",
+  "order",
   "outgoing",
   "outbox-resend",
   "outbox-drop",

@@ -1,9 +1,9 @@
 /** What the running process does when another process of this machine asks it over the control socket. */
-import { npubOf } from "../identity/keys.ts"
-import { isName, isOperator, isWizardClass } from "../protocol/roster.ts"
+import { parseOrder } from "../protocol/orders.ts"
 import type { Publisher } from "../publish/publisher.ts"
 import type { ControlHandlers } from "./control.ts"
 import { forDeadLetters } from "./dead-letters.ts"
+import { carryOut } from "./desk.ts"
 import { StartRefused } from "./options.ts"
 import type { Runtime } from "./runtime.ts"
 import type { WizardHost } from "./wizard.ts"
@@ -32,17 +32,10 @@ export const handlersOf = (runtime: Runtime, publisher: Publisher, nudge: () => 
       for (const host of waiting) host.claim()
       return { claimed: waiting.map(({ name }) => name) }
     },
-    admit: async ({ name = "", pubkey = "", class: className = "" }) => {
-      if (!isName(name) || !isWizardClass(className))
-        throw new StartRefused({ reason: `${name} cannot be admitted as "${className}"` })
-      const held = runtime.rosters.inForce()
-      const known = held?.wizards.find((wizard) => wizard.name === name || wizard.pubkey === pubkey)
-      if (known !== undefined)
-        throw new StartRefused({ reason: `${known.name} is admitted already, with the key ${npubOf(known.pubkey)}` })
-      if (pubkey === runtime.rosters.council || (held !== undefined && isOperator(held, pubkey)))
-        throw new StartRefused({ reason: "that key commands the council, it cannot be a wizard's as well" })
-      const roster = await runtime.rosters.amend([{ type: "add-wizard", name, pubkey, class: className }])
-      return { version: roster.version }
+    order: ({ text = "", self = "" }) => {
+      const order = parseOrder(text)
+      if (order === undefined) throw new StartRefused({ reason: `"${text}" is no order about the roster` })
+      return carryOut(order, self, runtime)
     },
     outgoing: () => nudge(),
     relays: () =>

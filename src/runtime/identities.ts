@@ -13,12 +13,15 @@ import {
   isWizardClass,
   wizardByName,
   wizardClasses,
+  type Roster,
   type RosterChange,
 } from "../protocol/roster.ts"
 import { classOfName } from "../roles/roles.ts"
 import { sleep, type ClockShape } from "../services/clock.ts"
 import type { StoreShape } from "../store/store.ts"
+import { foundChannels } from "./charter.ts"
 import type { Home } from "./home.ts"
+import { placesOf } from "./orders.ts"
 import { StartRefused, type RuntimeOptions } from "./options.ts"
 import type { RosterKeeper } from "./roster-keeper.ts"
 
@@ -129,26 +132,41 @@ const writeChanges = async (
   { wizards, operators, operator }: Pick<Identities, "wizards" | "operators" | "operator">,
   rosters: RosterKeeper,
 ): Promise<void> => {
-  const held = rosters.inForce()
-  const changes: RosterChange[] = []
-  // Somebody must be able to command a council that is founded here.
-  const founders = held === undefined && operators.length === 0 ? [operator.create().pubkey] : operators
-  for (const pubkey of founders) {
-    if (held === undefined || !isOperator(held, pubkey)) changes.push({ type: "add-operator", pubkey, label: "" })
-  }
-  for (const { name, className, signer } of wizards) {
-    const known = held === undefined ? undefined : wizardByName(held, name)
-    if (known === undefined) changes.push({ type: "add-wizard", name, pubkey: signer.pubkey, class: className })
-    else if (known.pubkey !== signer.pubkey) {
-      options.warn(
-        `${name} has another key in the roster (${npubOf(known.pubkey)}): bring that key file back, or choose another name`,
-      )
+  await rosters.amend(async (held, council) => {
+    const changes: RosterChange[] = []
+    // Somebody must be able to command a council that is founded here.
+    const founders = held === undefined && operators.length === 0 ? [operator.create().pubkey] : operators
+    for (const pubkey of founders) {
+      if (held === undefined || !isOperator(held, pubkey)) changes.push({ type: "add-operator", pubkey, label: "" })
     }
-  }
-  const fresh = held === undefined ? options.relays.filter((url) => !isLoopback(url)) : []
-  for (const url of fresh) changes.push({ type: "add-relay", url })
-  if (changes.length > 0) await rosters.amend(changes)
+    for (const { name, className, signer } of wizards) {
+      const { pubkey } = signer
+      const known = held === undefined ? undefined : wizardByName(held, name)
+      if (known === undefined) {
+        const places = held === undefined ? [] : placesOf(held, className)
+        changes.push({ type: "add-wizard", name, pubkey, class: className })
+        for (const channel of places) changes.push({ type: "add-member", channel, pubkey })
+      } else if (known.pubkey !== pubkey) {
+        options.warn(
+          `${name} has another key in the roster (${npubOf(known.pubkey)}): bring that key file back, or choose another name`,
+        )
+      }
+    }
+    const fresh = held === undefined ? options.relays.filter((url) => !isLoopback(url)) : []
+    for (const url of fresh) changes.push({ type: "add-relay", url })
+    return [...changes, ...(await foundChannels(held, everybodyIn(held, changes), council))]
+  })
 }
+
+/** Who is in the roster with these changes. */
+const everybodyIn = (held: Roster | undefined, changes: readonly RosterChange[]) => ({
+  operators: [
+    ...(held?.operators ?? []).map(({ pubkey }) => pubkey),
+    ...changes.flatMap((change) => (change.type === "add-operator" ? [change.pubkey] : [])),
+  ],
+  wizards: [...(held?.wizards ?? []), ...changes.flatMap((change) => (change.type === "add-wizard" ? [change] : []))],
+  relays: [...(held?.relays ?? []), ...changes.flatMap((change) => (change.type === "add-relay" ? [change.url] : []))],
+})
 
 export const isLoopback = (url: string): boolean =>
   /^wss?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:|\/|$)/i.test(url)

@@ -1,5 +1,5 @@
 /** What a wizard asks of a relay: the subscriptions in the order in which they are read, and from when on. */
-import type { Subscription } from "../../actors/subscription.ts"
+import type { Filter, Subscription } from "../../actors/subscription.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { SubscriptionName } from "../intake/intake.ts"
 import type { Limits } from "../limits.ts"
@@ -23,6 +23,12 @@ export const fixFloors = (options: {
     const floor = nowSeconds(options.clock) - options.limits.firstReadSecondsMax
     for (const url of options.relays) options.store.cursor.setFloor(options.pubkey, url, floor)
   })
+
+/** What the council signs: the roster's versions, and its channels. */
+export const rosterFilter = (council: string): Filter => ({
+  kinds: [Kind.record, Kind.channelCreate, Kind.channelMetadata],
+  authors: [council],
+})
 
 /** What is asked of a relay, in the order in which it is read. */
 export const subscriptionsOf = (options: {
@@ -50,7 +56,7 @@ export const subscriptionsOf = (options: {
   const ownMs = (): number => clock.nowMs() - (limits.commandAgeSecondsMax + 2 * 24 * 3600) * 1000
   const roster: Subscription = {
     name: "roster",
-    filters: [{ kinds: [Kind.record], authors: [rosters.council] }],
+    filters: [rosterFilter(rosters.council)],
     sinceMs: () => undefined,
   }
   const read: Subscription[] = [

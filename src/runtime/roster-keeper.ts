@@ -8,21 +8,31 @@
  * K3  Nothing is signed before the relays gave what they hold, so that a home that lost its store, or has an old one,
  *     does not fork the chain: all of them where no version is held here, else one. A council made by this very start
  *     has no past.
+ * K4  The council's channels (kinds 40 and 41) are kept and given away as its versions are, `channelEventsMax` at the most.
  */
 import { Schema } from "effect"
-import { withId, type NostrEvent } from "../protocol/event.ts"
+import {
+  channelCreateTemplate,
+  channelMetadataTemplate,
+  readChannelAbout,
+  type ChannelAbout,
+} from "../protocol/channel.ts"
+import { withId, type EventTemplate, type NostrEvent } from "../protocol/event.ts"
+import { Kind } from "../protocol/kinds.ts"
 import {
   amend,
   isRosterFault,
   looksLikeRoster,
   rosterTemplate,
   standing,
+  wizardByName,
   type Roster,
   type RosterChange,
   type Standing,
 } from "../protocol/roster.ts"
 import { emptyChain, offer, rosterInForce, type RosterChain } from "../identity/roster.ts"
 import type { Signer } from "../identity/signer.ts"
+import { limits } from "../limits.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import { nowSeconds, type ClockShape } from "../services/clock.ts"
 import type { StoreShape } from "../store/store.ts"
@@ -33,6 +43,14 @@ export class RosterRefused extends Schema.TaggedError<RosterRefused>()("RosterRe
   }
 }
 
+type RosterChanges = readonly RosterChange[] | Promise<readonly RosterChange[]>
+
+/** What the council signs beside versions. */
+export interface CouncilHand {
+  /** Makes a channel, once for each name, and gives the id of its kind 40. */
+  readonly makeChannel: (about: ChannelAbout) => Promise<string>
+}
+
 export interface RosterKeeper {
   readonly council: string
   readonly inForce: () => Roster | undefined
@@ -40,12 +58,21 @@ export interface RosterKeeper {
   readonly offer: (event: NostrEvent) => Promise<void>
   /** When the version arrived here that gave this key the standing it has (unix milliseconds); 0 where it has none. */
   readonly standingSinceMs: (pubkey: string) => number
+  /** Whether the council's secret is kept here. */
+  readonly keeps: boolean
   /** All versions that are held, in order. Their events stay in the store until they are asked for. */
   readonly versions: () => readonly { readonly id: string; readonly event: () => NostrEvent }[]
-  /** Ids of the versions that a relay is known to hold, or is being given. */
+  /** The same behind the council's channels (K4): everything that a relay is to hold of the council. */
+  readonly signed: () => readonly { readonly id: string; readonly event: () => NostrEvent }[]
+  /** Ids of what the council signed that a relay is known to hold, or is being given. */
   readonly given: (url: string) => Set<string>
-  /** Signs and stores the next version (version 1 where there is none). Rejects with RosterRefused (K3). */
-  readonly amend: (changes: readonly RosterChange[]) => Promise<Roster>
+  /**
+   * Signs and stores the next version (version 1 where there is none) with what `changes` says of the one in force;
+   * where that is nothing, the one in force stays. Rejects with RosterRefused (K3), and as `changes` does.
+   */
+  readonly amend: (
+    changes: readonly RosterChange[] | ((inForce: Roster | undefined, council: CouncilHand) => RosterChanges),
+  ) => Promise<Roster>
   /** Resolves when the relays have given what K3 asks for. */
   readonly read: Promise<void>
   /** A relay has given everything that it holds. */
@@ -92,7 +119,9 @@ export const openRosterKeeper = (options: {
   tellRead()
 
   const take = async (event: NostrEvent): Promise<void> => {
-    if (event.pubkey !== council || !looksLikeRoster(event)) return
+    if (event.pubkey !== council) return
+    if (readChannelAbout(event) !== undefined) return keepChannel(event)
+    if (!looksLikeRoster(event)) return
     const offered = offer(chain, event)
     if (offered.warning !== undefined) warn(offered.warning)
     waiting.set(event.id, event)
@@ -112,6 +141,38 @@ export const openRosterKeeper = (options: {
     if (gained.length > 0 && now !== undefined) for (const hear of watchers) hear(now)
   }
 
+  /** K4. */
+  const channels = new Set(store.setting.keys(channelScope))
+  const keepChannel = async (event: NostrEvent): Promise<void> => {
+    if (channels.has(event.id) || channels.size >= limits.channelEventsMax) return
+    await engine.write(() => store.setting.put(channelScope, event.id, JSON.stringify(event)))
+    channels.add(event.id)
+  }
+  const channelEvent = (id: string): NostrEvent =>
+    JSON.parse(store.setting.get(channelScope, id) as string) as NostrEvent
+
+  const sign = async (template: EventTemplate): Promise<NostrEvent> => {
+    if (signer === undefined) {
+      throw new RosterRefused({ reason: "the council's secret is not kept here: do it where it is" })
+    }
+    const [event] = await signer.sign([withId(council, template)])
+    return event as NostrEvent
+  }
+
+  const makeChannel = async (about: ChannelAbout): Promise<string> => {
+    const isIt = (event: NostrEvent): boolean =>
+      event.kind === Kind.channelCreate && readChannelAbout(event)?.name === about.name
+    const made =
+      [...channels].map(channelEvent).find(isIt) ?? (await sign(channelCreateTemplate(about, nowSeconds(clock))))
+    // The metadata first: what holds the 40 holds it whole.
+    await keepChannel(await sign(channelMetadataTemplate(made.id, about, nowSeconds(clock))))
+    await keepChannel(made)
+    return made.id
+  }
+
+  const versions: RosterKeeper["versions"] = () =>
+    chain.held.map(({ id }) => ({ id, event: () => JSON.parse(store.roster.event(id) as string) as NostrEvent }))
+
   /** One after the other: each is judged by the chain that the one before left. */
   const inTurn = <A>(body: () => Promise<A>): Promise<A> => {
     const turn = tail.then(body)
@@ -124,28 +185,29 @@ export const openRosterKeeper = (options: {
     inForce: () => rosterInForce(chain),
     offer: (event) => inTurn(() => take(event)),
     standingSinceMs: (pubkey) => since.get(pubkey)?.ms ?? 0,
-    versions: () =>
-      chain.held.map(({ id }) => ({ id, event: () => JSON.parse(store.roster.event(id) as string) as NostrEvent })),
+    keeps: signer !== undefined,
+    versions,
+    signed: () => [...[...channels].map((id) => ({ id, event: () => channelEvent(id) })), ...versions()],
     given: (url) => given.get(url) ?? (given.set(url, new Set()).get(url) as Set<string>),
     amend: (changes) =>
       inTurn(async () => {
-        if (signer === undefined) {
-          throw new RosterRefused({
-            reason: "the council's secret is not kept here: write the next version where it is",
-          })
-        }
+        if (signer === undefined)
+          throw new RosterRefused({ reason: `the council's secret is not kept here: ${whoKeeps(chain)}` })
         if (!isRead()) {
           const waits = [...unread].join(", ")
           throw new RosterRefused({
             reason: `the roster is not read back from ${waits} yet, and a version signed now could fork it: try again when that relay can be reached`,
           })
         }
-        const next = amend(rosterInForce(chain), ...changes)
+        const held = rosterInForce(chain)
+        const wanted = typeof changes === "function" ? await changes(held, { makeChannel }) : changes
+        if (wanted.length === 0 && held !== undefined) return held
+        const next = amend(held, ...wanted)
         if (isRosterFault(next)) throw new RosterRefused({ reason: next.reason })
-        const [event] = await signer.sign([withId(council, rosterTemplate(next, nowSeconds(clock)))])
-        await take(event as NostrEvent)
+        const event = await sign(rosterTemplate(next, nowSeconds(clock)))
+        await take(event)
         const now = rosterInForce(chain)
-        if (now?.id !== event?.id) throw new RosterRefused({ reason: "the next version does not fit the chain" })
+        if (now?.id !== event.id) throw new RosterRefused({ reason: "the next version does not fit the chain" })
         return now as Roster
       }),
     read: read.promise,
@@ -166,6 +228,17 @@ export const openRosterKeeper = (options: {
       return () => void watchers.delete(hear)
     },
   }
+}
+
+/** Kinds 40 and 41 of the council, by id. */
+const channelScope = "channel"
+
+/** Whoever founded the council has its secret; version 1 names the wizards of that home. */
+const whoKeeps = (chain: RosterChain): string => {
+  const now = rosterInForce(chain)
+  const founders = chain.held[0]?.wizards.filter(({ name }) => now !== undefined && wizardByName(now, name)) ?? []
+  const names = founders.map(({ name }) => `@${name}`).join(" or ")
+  return names === "" ? "do it where it is" : `do it where it is, or tell ${names}`
 }
 
 interface Since {

@@ -145,7 +145,13 @@ export const runtimeOver = (
     })
     yield* Effect.promise(() => engine.write(() => store.setting.put("runtime", "council", council.pubkey)))
     pinCouncil(home, council.pubkey)
-    yield* Effect.promise(() => engine.write(() => store.setting.put("runtime", "relays", JSON.stringify(relays))))
+    yield* Effect.promise(() =>
+      engine.write(() => {
+        store.setting.put("runtime", "relays", JSON.stringify(relays))
+        if (first === undefined) store.setting.remove("runtime", "embedded")
+        else store.setting.put("runtime", "embedded", first.url)
+      }),
+    )
     const publisher = yield* hold(
       () => openPublisher({ engine, store, clock, limits, warn }),
       (opened) => opened.close(),

@@ -9,9 +9,12 @@ import type { Limits } from "../limits.ts"
 import type { Counts, CommandResult } from "../engine/commands.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { CommandContext } from "../../machines/command.ts"
+import type { Order, OrderName } from "../protocol/orders.ts"
 import { isOperator, type Roster } from "../protocol/roster.ts"
 import { parseVerb, verbs, type Verb, type VerbName } from "../protocol/verbs.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
+import { OrderRefused } from "./desk.ts"
+import { RosterRefused } from "./roster-keeper.ts"
 
 export interface VerbContext {
   readonly wizard: string
@@ -23,6 +26,8 @@ export interface VerbContext {
   readonly executor: string
   readonly nowMs: () => number
   readonly startedMs: number
+  /** Carries out an order about the roster, or answers a question. Rejects with OrderRefused, RosterRefused. */
+  readonly carryOut: (order: Order) => Promise<{ readonly said: string }>
   /** The roster in force: operators may move everybody's commands, others only their own. */
   readonly roster: () => Roster | undefined
 }
@@ -56,6 +61,26 @@ export const heartbeatSeconds = (store: StoreShape, wizard: string, limits: Limi
 export const isPaused = (store: StoreShape, wizard: string): boolean => store.setting.get(wizard, "paused") === "yes"
 
 class Refused extends Error {}
+
+const order = async (verb: Order, _: CommandRow, context: VerbContext): Promise<CommandResult> => ({
+  text: (
+    await context.carryOut(verb).catch((error: unknown) => {
+      throw error instanceof OrderRefused || error instanceof RosterRefused ? new Refused(error.message) : error
+    })
+  ).said,
+})
+
+const orderHandlers = {
+  operators: order,
+  admit: order,
+  expel: order,
+  invite: order,
+  remove: order,
+  join: order,
+  leave: order,
+  channels: order,
+  roster: order,
+} as const satisfies Record<OrderName, typeof order>
 
 const handlers: { readonly [N in VerbName]: Handler<N> } = {
   "status check": (_, __, context) => {
@@ -165,6 +190,8 @@ const handlers: { readonly [N in VerbName]: Handler<N> } = {
       settings: [{ scope: wizard, key: "paused", value: "yes" }],
     }
   },
+
+  ...orderHandlers,
 }
 
 /** The command that a verb is about: the one whose id begins so, or the only task that the verb could be meant for. */

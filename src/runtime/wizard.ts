@@ -27,6 +27,7 @@ import type { SocketShape } from "../services/socket.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
 import { openAnnouncer } from "./announce.ts"
 import { openConnections, type Connections } from "./connections.ts"
+import { carryOut } from "./desk.ts"
 import type { Home } from "./home.ts"
 import { openHeartbeats, type Heartbeats } from "./heartbeat.ts"
 import { openPump } from "./pump.ts"
@@ -140,6 +141,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
           nowMs: clock.nowMs,
           startedMs: options.startedMs,
           roster: rosters.inForce,
+          carryOut: (order) => carryOut(order, name, { rosters, store }),
         })
       : runTask({ executor, artifacts, clock }, row, attempt)
   const worker: Worker = openWorker({

@@ -570,6 +570,9 @@ const make = (opened: Database, writes: boolean) => {
     setting: {
       get: (scope: string, key: string): string | undefined =>
         get<{ value: string }>("SELECT value FROM setting WHERE scope = ? AND key = ?", scope, key)?.value,
+      /** In the order of their names. */
+      keys: (scope: string): string[] =>
+        all<{ key: string }>("SELECT key FROM setting WHERE scope = ? ORDER BY key", scope).map(({ key }) => key),
       put: (scope: string, key: string, value: string): void =>
         void run(
           "INSERT INTO setting (scope, key, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",

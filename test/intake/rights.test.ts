@@ -12,6 +12,8 @@ const operator = key(1)
 const member = key(2)
 const stranger = key(3)
 const revoked = key(4)
+/** In a private room, and in nothing else. */
+const roommate = key(5)
 /** A class of a newer version is among them. */
 const classes = [...wizardClasses, "seer"] as const
 type Class = (typeof classes)[number]
@@ -33,7 +35,7 @@ const roster: Roster = {
   ],
   rooms: [
     { name: "quiet", members: [member, ...insides] },
-    { name: "closed", members: [stranger, ...insides] },
+    { name: "closed", members: [roommate, ...insides] },
   ],
   members: [{ channel: "workers", pubkey: member }, ...insides.map((pubkey) => ({ channel: "workers", pubkey }))],
   relays: [],
@@ -128,6 +130,14 @@ describe("authority: every cell", () => {
     )
   })
 
+  it("a member of a room alone, there", () => {
+    eachCell((place, target, inside, act) =>
+      expect(told({ author: roommate, target, inside, act, place }), `${place} ${target} ${inside} ${act}`).toBe(
+        inside && place === "another room" ? byAct(target, act) : "refused",
+      ),
+    )
+  })
+
   it.each(classes)("RI3, RI4: a child by a %s", (sender) => {
     const roots = { operator, member, stranger, revoked, wizard: pubkeyOf("worker", true) }
     for (const [root, rootAuthor] of Object.entries(roots)) {
@@ -172,7 +182,7 @@ describe("where it was said", () => {
     expect(event(14, to(insides))).toEqual(places["their room"])
     expect(event(14, to([...insides, member]))).toEqual(places["their room"])
     expect(event(14, to(insides.slice(1)))).toEqual(places.elsewhere)
-    expect(event(14, to([...insides, stranger]))).toEqual(places.elsewhere)
+    expect(event(14, to([...insides, revoked]))).toEqual(places.elsewhere)
     expect(event(14, to([stranger]))).toEqual(places.none)
   })
 

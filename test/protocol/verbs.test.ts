@@ -1,5 +1,8 @@
 import * as fc from "fast-check"
+import { npubEncode } from "nostr-tools/nip19"
 import { describe, expect, it } from "vitest"
+import type { Order } from "../../src/protocol/orders.ts"
+import { wizardClasses } from "../../src/protocol/roster.ts"
 import { parseVerb, printVerb, verbs, type Verb } from "../../src/protocol/verbs.ts"
 
 const id = fc.stringMatching(/^[0-9a-f]{8,64}$/)
@@ -9,6 +12,35 @@ const file = fc
   .stringMatching(/^[!-~]{1,30}$/)
   .filter((value) => !/^[1-9]\d{0,5}$/.test(value))
   .map((value) => ({ file: value }))
+
+const key = fc.stringMatching(/^[0-9a-f]{64}$/)
+const name = fc.stringMatching(/^[a-z][a-z0-9_-]{0,31}$/)
+const anyOrder: fc.Arbitrary<Order> = fc.oneof(
+  fc.constantFrom<Order>(
+    { name: "operators", to: "list" },
+    { name: "channels", to: "list" },
+    { name: "roster", to: "show" },
+    { name: "roster", to: "history" },
+  ),
+  fc.tuple(key, fc.option(fc.stringMatching(/^[a-z!-@]{1,20}$/), { nil: undefined })).map(([pubkey, label]): Order => {
+    return { name: "operators", to: "add", pubkey, ...(label !== undefined && { label }) }
+  }),
+  key.map((pubkey): Order => ({ name: "operators", to: "remove", pubkey })),
+  fc
+    .tuple(name, key, fc.option(fc.constantFrom(...wizardClasses), { nil: undefined }))
+    .map(([wizard, pubkey, is]): Order => {
+      return { name: "admit", wizard, pubkey, ...(is !== undefined && { class: is }) }
+    }),
+  fc.record({ name: fc.constant("expel" as const), wizard: name, pubkey: key, revoke: fc.boolean() }),
+  fc.record({ name: fc.constantFrom("invite" as const, "remove" as const), pubkey: key, channel: name }),
+  fc.record({ name: fc.constantFrom("join" as const, "leave" as const), channel: name }),
+  fc.record({
+    name: fc.constant("channels" as const),
+    to: fc.constant("create" as const),
+    channel: name,
+    private: fc.boolean(),
+  }),
+)
 
 const anyVerb: fc.Arbitrary<Verb> = fc.oneof(
   fc.constantFrom<Verb>(
@@ -26,7 +58,20 @@ const anyVerb: fc.Arbitrary<Verb> = fc.oneof(
     .map(([name, about]) => ({ name, ...about })),
   fc.tuple(id, fc.oneof(fc.constant({}), page, file)).map(([id, part]) => ({ name: "show" as const, id, ...part })),
   fc.oneof(fc.constant({}), page).map((part) => ({ name: "show" as const, ...part })),
+  anyOrder,
 )
+
+const npub = npubEncode("0a".repeat(32))
+/** Of verbs that are none without arguments. */
+const examples: Readonly<Record<string, string>> = {
+  heartbeat: "heartbeat faster",
+  admit: `admit claude ${npub}`,
+  expel: `expel claude ${npub}`,
+  invite: `invite ${npub} to #workers`,
+  remove: `remove ${npub} from #workers`,
+  join: "join #workers",
+  leave: "leave #workers",
+}
 
 describe("verbs", () => {
   it("reads back what it prints", () => {
@@ -41,7 +86,7 @@ describe("verbs", () => {
   it("does not mind case or spaces", () => {
     fc.assert(
       fc.property(
-        anyVerb.filter((verb) => !("file" in verb)),
+        anyVerb.filter((verb) => !("file" in verb || "label" in verb)),
         fc.array(fc.constantFrom(" ", "  ", "\n", "\t", "\u00a0"), { minLength: 5, maxLength: 5 }),
         (verb, [before = "", one = "", two = "", three = "", after = ""]) => {
           const gaps = [one, two, three]
@@ -90,6 +135,20 @@ describe("verbs", () => {
     "toString",
     "__proto__",
     "pause,",
+    "join hands",
+    "join workers",
+    "leave it",
+    "invite bob to #workers",
+    `invite ${npub} to`,
+    `invite ${npub} into #workers`,
+    `invite ${npub.slice(0, -1)}q to #workers`,
+    `remove ${npub} from the page`,
+    `admit Claude ${npub} wizard`,
+    `admit ../claude ${npub}`,
+    `expel claude ${npub} please`,
+    "operators add Alexander",
+    "channels create a b",
+    "roster of the club",
   ])("takes %j for work", (body) => expect(parseVerb(body)).toBeUndefined())
 
   it.each([
@@ -100,6 +159,10 @@ describe("verbs", () => {
     ["show deadbeef README.md", { name: "show", id: "deadbeef", file: "README.md" }],
     ["show 2", { name: "show", page: 2 }],
     ["Why", { name: "why" }],
+    [`invite ${npub} to #workers`, { name: "invite", pubkey: "0a".repeat(32), channel: "workers" }],
+    [`Invite nostr:${npub} to Workers`, { name: "invite", pubkey: "0a".repeat(32), channel: "workers" }],
+    ["operators", { name: "operators", to: "list" }],
+    ["roster", { name: "roster", to: "show" }],
   ])("reads %j", (body, verb) => expect(parseVerb(body)).toEqual(verb))
 
   it("throws for no text, and knows every verb that it lists by its usage", () => {
@@ -107,7 +170,7 @@ describe("verbs", () => {
     for (const [name, entry] of Object.entries(verbs)) {
       expect(entry.usage.startsWith(name)).toBe(true)
       expect(entry.help).not.toBe("")
-      const example = name === "heartbeat" ? "heartbeat faster" : name
+      const example = examples[name] ?? name
       expect(parseVerb(example)?.name).toBe(name)
     }
   })

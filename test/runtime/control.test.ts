@@ -26,7 +26,7 @@ const handlers = {
   claim: () => {
     throw new Error("not now,\nlater")
   },
-  admit: async () => ({ version: 2 }),
+  order: async () => ({ version: 2 }),
   outgoing: () => null,
 } as unknown as ControlHandlers
 const serve = async (bytesMax = 1000): Promise<void> => {
@@ -55,7 +55,7 @@ describe("the control socket", () => {
   it("answers what is asked, with and without arguments, and what a handler has nothing to say to", async () => {
     await serve()
     expect(await askControl(file, "ping", { word: "é\n☂" })).toEqual({ pong: { word: "é\n☂" } })
-    expect(await askControl(file, "admit")).toEqual({ version: 2 })
+    expect(await askControl(file, "order")).toEqual({ version: 2 })
     expect(await askControl(file, "ps")).toBeNull()
   })
 
