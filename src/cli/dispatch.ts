@@ -122,7 +122,7 @@ export const send = async (asked: Dispatch): Promise<void> => {
       if (json) print(JSON.stringify({ wizard, text, ...place }))
       else if (asked.wait)
         print(
-          `${wizards.length > 1 ? `${wizard}: ` : ""}${text}${place === undefined ? "" : `\ncommit ${place.commit} on ${place.branch} of ${place.repo}`}`,
+          `${wizards.length > 1 && !text.startsWith(`${wizard}:`) ? `${wizard}: ` : ""}${text}${place === undefined ? "" : `\ncommit ${place.commit} on ${place.branch} of ${place.repo}`}`,
         )
     },
   })
