@@ -25,7 +25,7 @@ import { nostrRelayCore } from "../bench/relay/relays/nostr-relay-core.ts"
 import { nostrRelay } from "../bench/relay/relays/nostr-relay.ts"
 import { ours } from "../bench/relay/relays/ours.ts"
 import { connect, signed } from "../relay/client.ts"
-import { faultKinds, faultOf, openFaultyLine, type FaultyLine } from "../support/faulty-line.ts"
+import { faultOf, openFaultyLine, type FaultyLine } from "../support/faulty-line.ts"
 import { openSender, type Sender } from "../support/sender.ts"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
 
@@ -70,7 +70,8 @@ describe.runIf(missing.length === 0 || required)("three real relays behind lines
     if (missing.length > 0) throw new Error(`missing: ${missing.join(" and ")}`)
     process.stdout.write(`real relays: REAL_RELAYS_SEED=${seed} REAL_RELAYS_COMMANDS=${count}\n`)
     for (const relay of [ours("full"), nostrRelay(join(dirname(python ?? ""), "nostr-relay")), nostrRelayCore(core)]) {
-      expect(relay.missing()).toBeUndefined()
+      const fault = relay.missing()
+      if (fault !== undefined) throw new Error(`${relay.name}: ${fault}`)
       const dir = join(root, relay.name.replaceAll("/", "-"))
       mkdirSync(dir)
       relays.push(await relay.start(dir))
@@ -100,7 +101,11 @@ describe.runIf(missing.length === 0 || required)("three real relays behind lines
     const wizards = new Map(Object.keys(roles).map((name) => [name, readOrCreateKey(keyFile(home.dir, name)).pubkey]))
     const urls = await linesFor(0)
     council = startCli([
-      ...["start", "--home", home.dir, "--operator", npubOf(getPublicKey(operator))],
+      "start",
+      "--home",
+      home.dir,
+      "--operator",
+      npubOf(getPublicKey(operator)),
       ...Object.keys(roles).flatMap((name) => ["--role", name]),
       ...urls.flatMap((url) => ["--relay", url]),
     ])
@@ -133,8 +138,8 @@ describe.runIf(missing.length === 0 || required)("three real relays behind lines
     process.stdout.write(
       `${struck.length} faults (${tallied(struck)}) in ${sum(lines.map((line) => line.connections()))} connections, ${sum(lines.map((line) => line.hiccups()))} hiccups\n`,
     )
-    // A few commands meet too few faults to be sure of each.
-    if (count >= 500) expect(new Set(struck)).toEqual(new Set(faultKinds))
+    // Else the lines were too good, and all this would say little.
+    expect(struck.length).toBeGreaterThan(count / 50)
 
     // What a relay holds is asked of it directly.
     const held = await Promise.all(relays.map(({ url }) => heldBy(url, [...wizards.values()], [...expected.keys()])))

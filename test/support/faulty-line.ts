@@ -15,7 +15,7 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net"
 import { seededChance, type ChanceShape } from "../../src/services/chance.ts"
 import { sleep, systemClock } from "../../src/services/clock.ts"
 
-export const faultKinds = ["cut", "goodbye", "silent up", "silent down", "silent"] as const
+const faultKinds = ["cut", "goodbye", "silent up", "silent down", "silent"] as const
 export type FaultKind = (typeof faultKinds)[number]
 
 /** How one connection ends, unless its sides end it before. */
