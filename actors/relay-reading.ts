@@ -85,6 +85,8 @@ interface Asked extends Request {
   /** EOSE has come. */
   ended: boolean
   received: number
+  /** The reading that ends with this page. */
+  isLast: Paging | undefined
   readonly events: { id: string; created_at: number }[]
 }
 
@@ -129,10 +131,11 @@ export const createReading = (deps: ReadingDeps): Reading => {
       dead: false,
       ended: false,
       received: 0,
+      isLast: undefined,
       events: [],
       phase: () => phaseOf(name),
       given: ({ id }) => lane.paging?.known.has(id) === true,
-      took: (event, stored) => {
+      checked: (event, stored) => {
         if (stored) asked.events.push({ id: event.id, created_at: event.created_at })
       },
     }
@@ -207,16 +210,19 @@ export const createReading = (deps: ReadingDeps): Reading => {
     else start(next)
   }
 
-  /** Everything of this page that came before its EOSE is taken. */
-  const turn = async (asked: Asked, finished: boolean): Promise<void> => {
+  /** Everything of this page that came before its EOSE is checked: the next one comes while this one is taken. */
+  const turn = (asked: Asked, finished: boolean): void => {
     const lane = asked.lane
     if (requests.get(asked.id) !== asked || lane.paging === undefined) return
     lane.paging = turnPage(lane.paging, { events: asked.events, received: asked.received, finished })
     if (asked !== lane.asked[0]) drop(asked, true)
-    if (lane.paging.windows.length > 0) {
-      ask(lane)
-      return
-    }
+    if (lane.paging.windows.length > 0) ask(lane)
+    else asked.isLast = lane.paging
+  }
+
+  /** Everything of this page is taken, and of those before it. */
+  const over = async ({ lane, isLast }: Asked): Promise<void> => {
+    if (isLast === undefined || lane.paging !== isLast) return
     lane.paging = undefined
     lane.state = "live"
     lane.tries = 0
@@ -342,7 +348,10 @@ export const createReading = (deps: ReadingDeps): Reading => {
       if (asked === undefined || asked.ended) return
       asked.ended = true
       asked.lane.disarm()
-      deps.intake.mark(() => turn(asked, finished))
+      deps.intake.mark(
+        () => turn(asked, finished),
+        () => over(asked),
+      )
     },
     refused: (id, message) => {
       const asked = requests.get(id)

@@ -77,10 +77,10 @@ export const limits = {
   relayInformationBytesMax: 256 * 1024,
   /** Relays that are kept of somebody's list (kind 10002). More: the first ones. */
   relayListUrlsMax: 20,
-  /** Events asked for in one REQ. As many back: the next page is asked for. */
-  pageRowsMax: 500,
+  /** Events asked for in one REQ, where the relay gives so many. As many back: the next page is asked for. */
+  pageRowsMax: 2000,
   /** Events from one relay that are being worked on. More: its socket is not read. */
-  intakeRowsMax: 1000,
+  intakeRowsMax: 2000,
   /** Their bytes. More: the same. */
   intakeBytesMax: 32 * 1024 * 1024,
   /** The longest wait before what could not be kept is read again; the shortest is `retryMsMin`. */

@@ -6,6 +6,8 @@
  *     it claimed before that, the next attempt finds.
  * O3  What an earlier life left open is `lost`, once: the machine decides what becomes of it.
  * O4  What is not done when the drain is over is stopped and `lost`.
+ * O5  What is past its deadline when its `execute` is durable (the lid was closed meanwhile) does not run: the alarm that
+ *     is due ends it.
  */
 import { Cause, Effect, Exit, Fiber } from "effect"
 import type { Limits } from "../limits.ts"
@@ -74,6 +76,8 @@ export const openWorker = (options: WorkerOptions): Worker => {
 
   const run = (actor: string, attempt: number, effect: OutboxPlace): void => {
     const row = options.row(actor)
+    // O5.
+    if (row.deadline_ms !== null && row.deadline_ms <= clock.nowMs()) return void bring([], [effect])
     const work = Effect.suspend(() => options.perform(row, attempt))
     const before = last.get(actor)
     const fiber = Effect.runFork(before === undefined ? work : Fiber.await(before.fiber).pipe(Effect.andThen(work)))

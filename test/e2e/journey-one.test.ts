@@ -1,10 +1,10 @@
 /** Journey 1, the first five minutes, as a new user types it: real processes, a home of its own. */
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
-import { execFileSync } from "node:child_process"
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, it, vi } from "vitest"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
+import { slowGit as slowGitIn } from "../support/slow-git.ts"
 
 // Many processes on a busy machine; nothing here waits a fixed time.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
@@ -44,21 +44,10 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-/** A folder for PATH whose git waits, on a commit, for as long as the file `hold` is there; then `held` is there too. */
-const slowGit = (): { readonly env: NodeJS.ProcessEnv; readonly hold: string; readonly held: string } => {
+const slowGit = (): ReturnType<typeof slowGitIn> => {
   const folder = mkdtempSync(join(tmpdir(), "wizardly-git-"))
   homes.push(folder)
-  const real = execFileSync("sh", ["-c", "command -v git"], { encoding: "utf8" }).trim()
-  const [hold, held] = [join(folder, "hold"), join(folder, "held")]
-  const script = `#!/bin/sh
-for word in "$@"; do
-  if [ "$word" = commit ]; then while [ -e "${hold}" ]; do : > "${held}"; sleep 0.05; done; fi
-done
-exec "${real}" "$@"
-`
-  writeFileSync(join(folder, "git"), script)
-  chmodSync(join(folder, "git"), 0o755)
-  return { env: { PATH: `${folder}:${process.env["PATH"]}` }, hold, held }
+  return slowGitIn(folder)
 }
 
 /** The states by which a command went, as `dispatch --json` and `commands list --json` tell them. */

@@ -114,6 +114,7 @@ const receive = async (
   number: number,
   repeat: Repeat = "safe",
   wizard = "timmy",
+  deadlineMs: number | null = null,
 ): Promise<string> => {
   const event = { ...write({ content: `@${wizard} task ${number}` }), id: idOf(number) }
   const command: Received = {
@@ -134,7 +135,7 @@ const receive = async (
   const input: CommandInput = {
     atMs: clock.nowMs(),
     repeat,
-    deadlineMs: null,
+    deadlineMs,
     refusal: null,
     stale: false,
     approval: null,
@@ -192,6 +193,24 @@ describe("what is begun", () => {
     gate.resolve()
     await told
     expect(await nextOf(life, actor)).toMatchObject({ actor, attempt: 1 })
+  })
+
+  it("O5 P16: does not run where its deadline passed while its begin was written, and ends expired", async () => {
+    const gate = Promise.withResolvers<void>()
+    const syncs: Promise<void>[] = []
+    const database = { ...store.database, sync: () => syncs.shift() ?? Promise.resolve() }
+    const life = begin({ ...store, database })
+    const actor = await receive(life, 1, "safe", "timmy", clock.nowMs() + 1000)
+    syncs.push(gate.promise)
+    const told = tell(life, actor, "begin")
+    await until(() => stateOf(actor) === "working")
+    clock.step(2000)
+    gate.resolve()
+    await told
+    await until(() => undone().length === 0)
+    await tell(life, actor, "expire", { timer: "deadline", atMs: clock.nowMs() })
+    await until(() => undone().length === 0)
+    expect([life.performed, stateOf(actor), store.attempt.allOpen()]).toEqual([[], "expired", []])
   })
 
   it("O1: is left alone where it is another wizard's", async () => {
