@@ -27,6 +27,14 @@ export const limits = {
   historyWaitSecondsMax: 10,
   /** How long a start listens for another instance of its key. */
   instanceWaitSeconds: 5,
+  /** How many wizards may pass a command on, one to the next. More: `rejected`. */
+  childDepthMax: 3,
+  /** Commands of one author who is no operator to one wizard in a minute. More: `rejected`, as who may not. */
+  authorCommandsPerMinuteMax: 60,
+  /** Children that wait for their parents, and parents that are kept. More: the oldest are left until they are read again. */
+  kinRowsMax: 256,
+  /** How long a child waits for its parents. Longer: the same. */
+  kinSecondsMax: 60,
   /** Who may not command and is told so is told once in this time by each wizard; more is counted, and unanswered. */
   refusalSeconds: 3600,
   /** Commands of one wizard that wait for an executor. More: not taken in yet, the cursor is held. */

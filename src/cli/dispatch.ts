@@ -8,8 +8,9 @@ import { parseDeadlineOption, parseDuration } from "../protocol/deadline.ts"
 import { parseLeading } from "../protocol/mentions.ts"
 import { standing, wizardByName, type Roster } from "../protocol/roster.ts"
 import { withId, type NostrEvent } from "../protocol/event.ts"
-import { keyFile, readKey } from "../identity/keys.ts"
+import { keyFile, parsePublicKey, readKey } from "../identity/keys.ts"
 import { openSignatures } from "../identity/signature-pool.ts"
+import type { Limits } from "../limits.ts"
 import { askControl } from "../runtime/control.ts"
 import { openFollower } from "../runtime/follow.ts"
 import { makeHome, type Home } from "../runtime/home.ts"
@@ -18,7 +19,8 @@ import { nowSeconds, systemClock } from "../services/clock.ts"
 import { webSocket } from "../services/socket.ts"
 import { exit, print, say } from "./exit.ts"
 import { configOf, homeFlag, homeFrom, jsonFlag, relayUrl } from "./flags.ts"
-import { knownOf } from "./known.ts"
+import { foretell, lineOf } from "./foretell.ts"
+import { heldRoster, knownOf } from "./known.ts"
 
 export const dispatch = Command.make(
   "dispatch",
@@ -35,6 +37,14 @@ export const dispatch = Command.make(
     ),
     key: Flag.String("key").pipe(Flag.withDescription("the file of the operator's secret key"), Flag.optional),
     relay: Flag.String("relay").pipe(Flag.withDescription("send over this relay; repeatable"), Flag.atLeast(0)),
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDescription("send nothing: say who would take it, by which rule, and whether a person must approve it"),
+      Flag.withDefault(false),
+    ),
+    as: Flag.String("as").pipe(
+      Flag.withDescription("with --dry-run: whose command it would be, a public key (default: the operator here)"),
+      Flag.optional,
+    ),
     wait: Flag.Boolean("wait").pipe(Flag.withDescription("follow it to its end"), Flag.withDefault(false)),
     timeout: Flag.String("timeout").pipe(
       Flag.withDescription("how long --wait waits, as 90s, 5m or 2h (default 10m)"),
@@ -44,13 +54,17 @@ export const dispatch = Command.make(
   },
   (flags) =>
     Effect.tryPromise({
-      try: () =>
-        send({
+      try: async () => {
+        const asked: Dispatch = {
           ...flags,
           home: homeFrom(flags.home),
           deadline: Option.getOrUndefined(flags.deadline),
           key: Option.getOrUndefined(flags.key),
-        }),
+        }
+        if (!flags.dryRun && Option.isSome(flags.as)) throw exit("usage", "--as goes with --dry-run alone")
+        if (flags.dryRun) return dryRun(asked, Option.getOrUndefined(flags.as))
+        return send(asked)
+      },
       catch: (error) => error,
     }),
 ).pipe(Command.withDescription("send a command to one or more wizards"))
@@ -67,10 +81,8 @@ export interface Dispatch {
   readonly json: boolean
 }
 
-/** Signs and sends it, and where asked follows it to its end. */
-export const send = async (asked: Dispatch): Promise<void> => {
-  const { home, json } = asked
-  const { limits, config } = configOf(home)
+/** What is wrong with it before it is signed is a matter of usage. */
+const checked = (asked: Dispatch, limits: Limits) => {
   const nowMs = systemClock.nowMs()
   const deadlineMs = asked.deadline === undefined ? undefined : parseDeadlineOption(asked.deadline, nowMs)
   if (asked.deadline !== undefined && deadlineMs === undefined)
@@ -81,6 +93,42 @@ export const send = async (asked: Dispatch): Promise<void> => {
   const bytes = Buffer.byteLength(asked.text)
   if (bytes > limits.commandBytesMax)
     throw exit("usage", `that is ${bytes} bytes, at most ${limits.commandBytesMax} are read: send less, or an address`)
+  return { deadlineMs, waitSeconds }
+}
+
+const templateOf = (asked: Dispatch, targets: readonly string[], deadlineMs: number | undefined) =>
+  commandTemplate({
+    text: asked.text,
+    targets,
+    ...(asked.priority !== "normal" && { priority: asked.priority }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    d: systemChance.hex(16),
+    createdAt: nowSeconds(systemClock),
+  })
+
+/** The same judgement that each wizard would make, by the roster that this home knows. */
+const dryRun = (asked: Dispatch, as: string | undefined): void => {
+  const { limits } = configOf(asked.home)
+  const { deadlineMs } = checked(asked, limits)
+  const { roster } = heldRoster(asked.home)
+  const { targets } = targetsOf(asked.text, roster)
+  const file = asked.key ?? keyFile(asked.home.explicit, "operator")
+  const author = as === undefined ? readKey(file)?.pubkey : parsePublicKey(as)
+  if (author === undefined)
+    throw exit("notAllowed", `there is no operator's secret in ${file}: say whose command it is with --as NPUB`)
+  const told = foretell(withId(author, templateOf(asked, targets, deadlineMs)), roster, systemClock.nowMs(), limits)
+  if (asked.json) print(JSON.stringify(told))
+  else for (const line of told) print(lineOf(line))
+  if (!told.some(({ outcome }) => outcome === "take"))
+    throw exit("notAllowed", "nobody would take it; nothing was sent")
+  if (!asked.json) say("nothing was sent")
+}
+
+/** Signs and sends it, and where asked follows it to its end. */
+export const send = async (asked: Dispatch): Promise<void> => {
+  const { home, json } = asked
+  const { limits, config } = configOf(home)
+  const { deadlineMs, waitSeconds } = checked(asked, limits)
   const known = knownOf(home)
   const given = asked.relay.length > 0 ? asked.relay : (known.relays ?? config.relays ?? ["ws://127.0.0.1:3334"])
   const relays = [...new Set(given.map(relayUrl))]
@@ -95,14 +143,7 @@ export const send = async (asked: Dispatch): Promise<void> => {
 
   const signatures = await openSignatures({ workers: 0 })
   const signer = signatures.signerFor(key.secret)
-  const template = commandTemplate({
-    text: asked.text,
-    targets,
-    ...(asked.priority !== "normal" && { priority: asked.priority }),
-    ...(deadlineMs !== undefined && { deadlineMs }),
-    d: systemChance.hex(16),
-    createdAt: nowSeconds(systemClock),
-  })
+  const template = templateOf(asked, targets, deadlineMs)
   const [event] = (await signer.sign([withId(signer.pubkey, template)])) as [NostrEvent]
   const follower = await openFollower({
     relays,

@@ -12,21 +12,25 @@
  *     up (a full, paused wizard must still hear its `resume`), and the relay's cursor stays until it was read again (P28).
  * N7  Nothing is taken up while the wizard may not (`ready`): the batch is read again when it may.
  * N8  A member who may not is told so once in `refusalSeconds` by each wizard; the rest is counted, seen and unanswered.
+ * N9  A wizard's child is judged when its parent and root are here (`lineage.ts`); its own are none (P23).
  */
 import type { Limits } from "../limits.ts"
 import type { NostrEvent } from "../protocol/event.ts"
 import { readHeartbeat, type Heartbeat } from "../protocol/heartbeat.ts"
 import { readReceipt, type Receipt } from "../protocol/receipt.ts"
 import { isEnd, type Status } from "../protocol/status.ts"
-import type { Roster } from "../protocol/roster.ts"
+import type { Lineage } from "../protocol/command.ts"
+import { isOperator, type Roster } from "../protocol/roster.ts"
 import type { CommandBounds, Repeat } from "../../machines/command.ts"
 import type { ClockShape } from "../services/clock.ts"
 import type { StoreShape } from "../store/store.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { Envelope } from "../engine/command-host.ts"
-import { commandActor, type Received } from "../engine/commands.ts"
+import { commandActor, originOf, type Received } from "../engine/commands.ts"
 import { Schema } from "effect"
-import { judge, type Reject, type Take } from "./judge.ts"
+import { judge, type LineageFault, type Reject, type Take } from "./judge.ts"
+import { openKin } from "./kin.ts"
+import { kinshipOf, type Kinship } from "./lineage.ts"
 
 /** What a relay connection hands over: verified, matching, in order of arrival. */
 export interface Batch {
@@ -54,6 +58,8 @@ export interface IntakeOptions {
   readonly offerRoster: (event: NostrEvent) => Promise<void>
   /** Which relays somebody says that they use; resolves when that is stored. */
   readonly offerRelayList: (event: NostrEvent) => Promise<void>
+  /** The ids of `wanted` changed. */
+  readonly kinWanted: () => void
   /** Whether commands may be taken up. */
   readonly ready: () => boolean
   /** A heartbeat of our key by another instance. */
@@ -71,12 +77,14 @@ export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { wizar
 }
 
 /** The names of the subscriptions, in the order in which they are read. */
-export const subscriptionNames = ["roster", "own", "commands", "lists"] as const
+export const subscriptionNames = ["roster", "own", "commands", "kin", "lists"] as const
 export type SubscriptionName = (typeof subscriptionNames)[number]
 
 export interface Intake {
   /** Resolves when the batch is durable; rejects where it is to be read again. */
   readonly take: (batch: Batch) => Promise<void>
+  /** Ids of events to ask relays for: parents and roots of children. */
+  readonly wanted: () => readonly string[]
   /** Whether some relay holds commands for which there was no room. */
   readonly isHolding: () => boolean
   /** There is room: these relays are to be read again. */
@@ -91,6 +99,22 @@ export const openIntake = (options: IntakeOptions): Intake => {
   /** Relays with commands that are left for later, and those that are being read again for them. */
   const held = new Set<string>()
   const rereading = new Set<string>()
+
+  const kin = openKin({ clock, limits, changed: options.kinWanted, lost: () => options.count("kin-missing") })
+  const rate = openRate(clock, limits.authorCommandsPerMinuteMax)
+
+  /** A verified event that was fetched, or that was taken up by a wizard of this home. */
+  const find = (id: string): NostrEvent | undefined => {
+    const [row] = store.command.byId(id)
+    return row === undefined ? kin.find(id) : originOf(store, row.actor)
+  }
+
+  const takeKin = async (batch: Batch): Promise<void> => {
+    for (const event of batch.events) kin.know(event)
+    const ready = kin.release()
+    if (ready.length > 0) options.kinWanted()
+    for (const { child, relay } of ready) await takeCommands({ subscription: "commands", relay, events: [child] })
+  }
 
   const moveCursor = (batch: Batch): void => {
     if (batch.cursorMs === undefined) return
@@ -159,7 +183,13 @@ export const openIntake = (options: IntakeOptions): Intake => {
     const refused = new Set<string>()
     for (const event of fresh) {
       const isBelow = event.created_at < Math.max(relayFloor, options.authorFloor(event.pubkey))
-      const envelope = isBelow ? "before the floor" : envelopeOf(event, roster, refused)
+      const kinship = kinshipOf(event, roster, limits, find)
+      if (!isBelow && kinship.is === "unknown") {
+        // Not seen: where its kin does not come, it is judged when it is read again.
+        kin.wait(event, batch.relay, kinship.missing)
+        continue
+      }
+      const envelope = isBelow ? "before the floor" : envelopeOf(event, roster, kinship, refused)
       if (typeof envelope !== "string") {
         envelopes.push(envelope)
         continue
@@ -188,15 +218,25 @@ export const openIntake = (options: IntakeOptions): Intake => {
   }
 
   /** The `receive` of a command for this wizard, or why there is none. Adds whom it refuses to `refused`. */
-  const envelopeOf = (event: NostrEvent, roster: Roster, refused: Set<string>): Envelope | string => {
+  const envelopeOf = (event: NostrEvent, roster: Roster, kinship: Kinship, refused: Set<string>): Envelope | string => {
     const nowMs = clock.nowMs()
-    const verdict = judge({ event, roster, wizards: [wizard], nowMs, limits })[0]
+    const child = event.pubkey === pubkey ? undefined : childOf(kinship)
+    const verdict = judge({
+      event,
+      roster,
+      wizards: [wizard],
+      nowMs,
+      limits,
+      ...(child !== undefined && { child }),
+      ...(!isOperator(roster, event.pubkey) && rate.isOver(event.pubkey) && { tooMany: tooMany(limits) }),
+    })[0]
     if (verdict === undefined) return "not-for-us"
     if (verdict.outcome === "ignore") return verdict.reason
     if (verdict.outcome === "reject" && verdict.forbidden) {
       if (refused.has(event.pubkey) || wasRefused(event.pubkey, nowMs)) return "forbidden"
       refused.add(event.pubkey)
     }
+    if (!isOperator(roster, event.pubkey)) rate.count(event.pubkey)
     const own = store.ownReceipt.of(event.id, wizard)
     const tip = own.at(-1)
     if (own.some(({ status }) => isEnd(status as Status))) return "ended in an earlier life"
@@ -205,13 +245,14 @@ export const openIntake = (options: IntakeOptions): Intake => {
     return {
       actor: commandActor(event.id, wizard),
       cause: event.id,
-      event: receiveOf(event, verdict, imported, chain, nowMs),
+      event: receiveOf(event, verdict, kinship, imported, chain, nowMs),
     }
   }
 
   const receiveOf = (
     event: NostrEvent,
     verdict: Take | Reject,
+    kinship: Kinship,
     imported: Status | null,
     chain: Received["chain"],
     nowMs: number,
@@ -232,10 +273,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
       id: event.id,
       wizard,
       author: event.pubkey,
-      trace:
-        taken?.parent === undefined
-          ? event.id
-          : (store.command.get(commandActor(taken.parent, wizard))?.trace ?? taken.parent),
+      trace: kinship.is === "child" ? kinship.root : traceOf(event.id, taken?.parent),
       parent: taken?.parent ?? null,
       form: verdict.form,
       work: isVerb ? "verb" : "task",
@@ -243,14 +281,20 @@ export const openIntake = (options: IntakeOptions): Intake => {
       body: taken?.body ?? event.content.slice(0, limits.answerCharsMax),
       priority: taken?.priority ?? "normal",
       warnings: taken?.warnings ?? [],
+      ...(kinship.is === "child" && { child: kinship.lineage }),
       chain,
       event,
     }
     return { type: "receive", input, command }
   }
 
+  const traceOf = (id: string, parent: string | undefined): string =>
+    parent === undefined ? id : (store.command.get(commandActor(parent, wizard))?.trace ?? parent)
+
   return {
+    wanted: kin.wanted,
     take: async (batch) => {
+      if (batch.subscription === "kin") return takeKin(batch)
       if (batch.subscription === "roster") return takeRosters(batch)
       if (batch.subscription === "lists") return takeLists(batch)
       if (batch.subscription === "own") return takeOwn(batch)
@@ -264,6 +308,29 @@ export const openIntake = (options: IntakeOptions): Intake => {
       for (const relay of relays) rereading.add(relay)
       return relays
     },
+  }
+}
+
+const childOf = (kinship: Kinship): Lineage | LineageFault | undefined => {
+  if (kinship.is === "child") return kinship.lineage
+  return kinship.is === "false" ? { fault: kinship.fault } : undefined
+}
+
+const tooMany = ({ authorCommandsPerMinuteMax }: Limits): string =>
+  `these are more than ${authorCommandsPerMinuteMax} commands in a minute: send it again later`
+
+/** How many commands came from each author in this minute. */
+const openRate = (clock: ClockShape, most: number) => {
+  let minute = 0
+  let counts = new Map<string, number>()
+  const now = (): Map<string, number> => {
+    const at = Math.floor(clock.nowMs() / 60_000)
+    if (at !== minute) [minute, counts] = [at, new Map()]
+    return counts
+  }
+  return {
+    isOver: (author: string): boolean => (now().get(author) ?? 0) >= most,
+    count: (author: string): void => void now().set(author, (now().get(author) ?? 0) + 1),
   }
 }
 

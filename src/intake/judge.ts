@@ -35,7 +35,14 @@ export interface JudgeInput {
   readonly nowMs: number
   readonly limits: Pick<Limits, "commandBytesMax" | "futureSecondsMax">
   /** Of a wizard's child whose parent and root were verified; without it a wizard's text is never a command. */
-  readonly child?: Lineage
+  readonly child?: Lineage | LineageFault
+  /** Why this author may give no more now. */
+  readonly tooMany?: string
+}
+
+/** A child that is not what it says of itself. */
+export interface LineageFault {
+  readonly fault: string
 }
 
 export type Work = { readonly type: "verb"; readonly verb: Verb } | { readonly type: "task" }
@@ -128,10 +135,11 @@ const authorRefusal = ({ event, roster, child }: JudgeInput): IgnoreReason | und
 }
 
 /** Why the author may not, for one who is told. */
-const refusalOf = (wizard: string, act: Act, { event, roster, child }: JudgeInput): string | undefined => {
+const refusalOf = (wizard: string, act: Act, { event, roster, child, tooMany }: JudgeInput): string | undefined => {
+  if (child !== undefined && "fault" in child) return child.fault
   const place = placeOf(event, roster)
   const right = rightOf(roster, { author: event.pubkey, wizard, act, place, ...(child !== undefined && { child }) })
-  return right.right === "refused" ? right.reason : undefined
+  return right.right === "refused" ? right.reason : tooMany
 }
 
 const judgeFor = (wizard: string, meant: Meant, input: JudgeInput): Take | Reject => {

@@ -47,7 +47,7 @@ export interface ConnectionsOptions {
   readonly limits: Limits
   readonly warn: (message: string) => void
   readonly announcer: Announcer
-  readonly intake: Pick<Intake, "take" | "importOwn">
+  readonly intake: Pick<Intake, "take" | "importOwn" | "wanted">
   /** Whether commands may be asked for. */
   readonly isOpen: () => boolean
   /** The roster and the own history of every relay are read, refused or overdue. */
@@ -70,6 +70,8 @@ export interface Connections {
   readonly send: (event: NostrEvent) => Promise<boolean>
   readonly isHistoryRead: () => boolean
   readonly resubscribe: () => void
+  /** What is asked for changed, and nothing else did. */
+  readonly relist: () => void
   readonly rereadCommands: (urls: readonly string[]) => void
   /** Another roster is in force: what was refused may be taken now, and what it lists is asked for. */
   readonly follow: () => void
@@ -220,6 +222,7 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
       rosters,
       readsRoster: readers.reads(url, name),
       asksCommands: asked.has(url),
+      kin: intake.wanted(),
       isDeep: () => isDeep(url),
     })
   }
@@ -260,6 +263,9 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
     isHistoryRead,
     resubscribe: () => {
       for (const connection of connections.values()) connection.resubscribe()
+    },
+    relist: () => {
+      for (const connection of connections.values()) connection.relist()
     },
     rereadCommands: (urls) => {
       for (const url of urls) rereadDeep(url)

@@ -42,6 +42,8 @@ export const subscriptionsOf = (options: {
   readonly readsRoster: boolean
   /** Whether commands may be asked for there by now. */
   readonly asksCommands: boolean
+  /** Parents and roots of wizards' children that are not here yet. */
+  readonly kin: readonly string[]
   /** Whether this reading looks back the whole way: at start and hourly, as senders backdate and phones queue. */
   readonly isDeep: () => boolean
 }): readonly Subscription[] => {
@@ -88,6 +90,7 @@ export const subscriptionsOf = (options: {
       ],
       sinceMs: since("commands", floorMs),
     },
+    ...(options.kin.length > 0 ? [{ name: "kin", filters: [{ ids: options.kin }], sinceMs: () => undefined }] : []),
     // Last, so that nothing waits for it, and read for all of this home by one.
     ...(options.readsRoster ? [lists] : []),
   ]

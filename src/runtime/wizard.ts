@@ -182,6 +182,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     authorFloor: (author) => Math.floor(rosters.standingSinceMs(author) / 1000) - limits.firstReadSecondsMax,
     offerRoster: rosters.offer,
     offerRelayList: options.relayLists.offer,
+    kinWanted: () => connections.relist(),
     ready: () => open,
     heard: ({ createdAt, interval, state: theirs, instance }, stored) => {
       // Stored ones of the very second of our start may be our own, from the life before.

@@ -167,6 +167,7 @@ export const openCouncil = async (options: {
     authorFloor: () => 0,
     offerRoster: async () => {},
     offerRelayList: async () => {},
+    kinWanted: () => {},
     ready: () => true,
     heard: () => {},
     executor: { name: executor.name, repeat: executor.repeat },

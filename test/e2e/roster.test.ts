@@ -58,6 +58,27 @@ describe("the roster's verbs, on the home that keeps the council's secret", () =
     })
     expect((await ended("remove", person, "#nowhere", "--home", dir)).code).toBe(2)
 
+    const dry = (text: string, ...more: string[]) => ended("dispatch", text, "--dry-run", "--home", dir, ...more)
+    expect(await dry("@claude fix it")).toMatchObject({
+      code: 0,
+      stdout:
+        "claude (worker) would take it as work, without approval [command: p tags that are wizards, else leading mentions]\n",
+      stderr: "nothing was sent\n",
+    })
+    expect((await dry("@all status check")).stdout).toMatch(
+      /^timmy \(local\) would take it as the verb status check.*\nclaude \(worker\) would take it as the verb/,
+    )
+    expect(await dry("@claude fix it", "--as", person)).toMatchObject({
+      code: 4,
+      stdout: expect.stringContaining(
+        "would refuse it: members command in their channels: write it in #workers or #researchers",
+      ),
+    })
+    const stranger = await dry("@claude fix it", "--as", await keyOf("stranger"), "--json")
+    expect(JSON.parse(stranger.stdout)).toEqual([{ outcome: "ignore", reason: "stranger" }])
+    const before = JSON.parse((await ended("commands", "list", "--json", "--home", dir)).stdout) as unknown[]
+    expect(before).toHaveLength(1)
+
     await first.kill("SIGTERM")
     const added = await ended("operators", "add", person, "--label", "Ann", "--home", dir)
     expect(added).toMatchObject({

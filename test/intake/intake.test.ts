@@ -73,6 +73,7 @@ const openRoom = (given: Partial<Limits> = {}): Room => {
     authorFloor: (author) => room.authorFloors.get(author) ?? 0,
     offerRoster: async ({ id }) => void room.offered.push(id),
     offerRelayList: async () => {},
+    kinWanted: () => {},
     ready: () => room.ready,
     heard: ({ instance }, stored) => void room.heard.push({ instance, stored }),
     executor: { name: "note", repeat: "safe" },
@@ -256,6 +257,78 @@ describe("who may not command", () => {
       ),
       { numRuns: 40 },
     ))
+})
+
+describe("a wizard's child", () => {
+  const now = nowMs / 1000
+  const root = write({ content: "@allegro see to it", tags: [["p", keys.allegro]] })
+  const childOf = (
+    parent: NostrEvent,
+    depth: number,
+    more: { author?: string; content?: string; rootId?: string } = {},
+  ): NostrEvent =>
+    write({
+      content: more.content ?? "@timmy do it",
+      author: more.author ?? keys.allegro,
+      createdAt: now,
+      tags: [
+        ["p", keys.timmy],
+        ["e", parent.id, "", "parent"],
+        ["e", more.rootId ?? root.id, "", "root"],
+        ["depth", String(depth)],
+      ],
+    })
+  const kin = (events: readonly NostrEvent[]): Batch => ({ ...commands(events), subscription: "kin" })
+
+  it("N9: waits unseen for parent and root, and is then taken up in the tree of its root", async () => {
+    const child = childOf(root, 1)
+    await room.intake.take(commands([child], { cursorMs: nowMs }))
+    expect([taken(room), room.intake.wanted(), room.store.seen.has(child.id, "timmy")]).toEqual([[], [root.id], false])
+    await room.intake.take(kin([root]))
+    expect([stateOf(room, child), room.intake.wanted()]).toEqual(["acknowledged", []])
+    expect(room.store.command.get(commandActor(child.id, "timmy"))).toMatchObject({ trace: root.id, parent: root.id })
+    expect(taken(room)).toEqual([child.id])
+  })
+
+  it("N9: whose parents nobody has is left unseen, and is taken up when it is read again with them", async () => {
+    const child = childOf(root, 1)
+    await room.intake.take(commands([child]))
+    room.clock.advance(defaults.kinSecondsMax * 1000)
+    expect([room.counted, room.intake.wanted()]).toEqual([["kin-missing"], []])
+    await room.intake.take(commands([child]))
+    await room.intake.take(kin([root]))
+    expect(stateOf(room, child)).toBe("acknowledged")
+  })
+
+  it("P23: of its own key is none, and one that waits makes no more wait than the bound", async () => {
+    const own = childOf(root, 1, { author: keys.timmy })
+    await room.intake.take(kin([root]))
+    await room.intake.take(commands([own]))
+    expect([taken(room), room.counted]).toEqual([[], ["wizard"]])
+    const strays = Array.from({ length: defaults.kinRowsMax + 5 }, (_, n) =>
+      childOf({ ...root, id: n.toString(16).padStart(64, "0") }, 1),
+    )
+    await room.intake.take(commands(strays))
+    expect(room.intake.wanted()).toHaveLength(defaults.kinRowsMax)
+    expect(room.counted.filter((why) => why === "kin-missing")).toHaveLength(5)
+  })
+
+  it("P23 P29: no more than so many in a minute; the rest is refused, told once", async () => {
+    await room.intake.take(kin([root]))
+    const most = defaults.authorCommandsPerMinuteMax
+    const many = Array.from({ length: most + 10 }, (_, n) => childOf(root, 1, { content: `@timmy ${n}` }))
+    await room.intake.take(commands(many))
+    const rows = room.store.command.list(1000)
+    expect(rows.filter(({ state }) => state === "acknowledged")).toHaveLength(most)
+    expect(rows.filter(({ state }) => state === "rejected").map(({ reason }) => reason)).toEqual([
+      expect.stringContaining(`more than ${most} commands in a minute`),
+    ])
+    expect(room.counted).toEqual(Array.from({ length: 9 }, () => "forbidden"))
+    room.clock.advance(60_000)
+    const later = childOf(root, 1, { content: "@timmy later" })
+    await room.intake.take(commands([later]))
+    expect(stateOf(room, later)).toBe("acknowledged")
+  })
 })
 
 describe("what is taken up", () => {
