@@ -339,7 +339,11 @@ const make = (opened: Database, writes: boolean) => {
         void run("UPDATE outbox SET state = 'dead', error = ? WHERE place = ?", error, placeOf(at)),
       /** Whether an actor's effects publish the event of that id. */
       holds: (actor: string, eventId: string): boolean =>
-        get(`SELECT 1 ${outboxOf} WHERE t.event_id = @eventId`, { actor: keyOf(actor), eventId }) !== undefined,
+        get(
+          `SELECT 1 FROM journal j CROSS JOIN outbox t ON t.place BETWEEN j.position * ${placesEach} AND j.position * ${placesEach} + ${placesEach - 1} WHERE j.actor = @actor AND t.event_id = @eventId
+           UNION ALL SELECT 1 FROM outbox WHERE actor = @actor AND apart = 1 AND event_id = @eventId LIMIT 1`,
+          { actor: keyOf(actor), eventId },
+        ) !== undefined,
       of: (actor: string): OutboxRow[] => all(`${outboxRow} ${outboxOf} ORDER BY t.place`, { actor: keyOf(actor) }),
       /** What every relay refused, or one of them. */
       deadLetters: (most: number): OutboxRow[] =>

@@ -18,7 +18,7 @@ import { treeOf } from "../../../src/runtime/tree.ts"
 import { openWizard, type WizardHost } from "../../../src/runtime/wizard.ts"
 import type { ChanceShape } from "../../../src/services/chance.ts"
 import { storeOver, type StoreShape } from "../../../src/store/store.ts"
-import { ask, type Disk, type DiskHooks } from "./disk.ts"
+import { type Disk, type DiskHooks } from "./disk.ts"
 import { simulatedExecutor } from "./executor.ts"
 import type { Keyring } from "./keyring.ts"
 import type { Model } from "./model.ts"
@@ -83,18 +83,9 @@ export const startLife = (options: LifeOptions): Life => {
       committed: (db, moved) => {
         for (const move of moved) wire.moved(db, move, clock.nowMs())
       },
-      syncing: (db) => {
-        const owed = ask(db, "SELECT event_id FROM outbox WHERE kind = 'publish' AND place > ?").pluck()
-        const ids = owed.all(durableTo) as string[]
-        const last = ask(db, "SELECT max(place) FROM outbox").pluck().get() as number | null
-        return () => {
-          for (const id of ids) model.durable(id)
-          durableTo = Math.max(durableTo, last ?? 0)
-        }
-      },
+      durable: model.durable,
     }),
   )
-  let durableTo = 0
   const relays = plan.relays.map(({ url }) => url)
   const instance = chance.hex(8)
   const projection = commandProjection({

@@ -6,10 +6,10 @@
  *     said OK to it holds. The others lie: they leave out, forget, and refuse for good.
  */
 import type { ChanceShape } from "../../../src/services/chance.ts"
-import { matches, type Filter } from "../../../actors/subscription.ts"
 import type { NostrEvent } from "../../../src/protocol/event.ts"
 import { tagValue } from "../../../src/protocol/event.ts"
 import { Kind, keepingOf } from "../../../src/protocol/kinds.ts"
+import { tagConditions, tagSetsOf, type Filter, type TagSets } from "../../../src/relay/filter.ts"
 import { forge } from "./forge.ts"
 import type { RelayFaults, RelaySpec } from "./plan.ts"
 
@@ -39,7 +39,7 @@ export interface SimulatedRelay {
 }
 
 interface Session {
-  readonly subscriptions: Map<string, Filter>
+  readonly subscriptions: Map<string, Matcher>
   challenge: string | undefined
   authenticated: boolean
 }
@@ -86,7 +86,7 @@ export const openRelay = (options: {
 
   const fanOut = (event: NostrEvent): void => {
     for (const [client, session] of sessions)
-      for (const [id, filter] of session.subscriptions) if (matches(filter, event)) deliver(client, id, event, false)
+      for (const [id, isWanted] of session.subscriptions) if (isWanted(event)) deliver(client, id, event, false)
   }
 
   const challenge = (client: Client, session: Session): void => {
@@ -105,9 +105,10 @@ export const openRelay = (options: {
     if (bars(client, session)) return client.send(["CLOSED", id, "auth-required: who are you?"])
     if (strikes(faults.close))
       return client.send(["CLOSED", id, chance.next() < 0.5 ? "error: try again" : "rate-limited: slower"])
-    session.subscriptions.set(id, filter)
+    const isWanted = matcher(filter)
+    session.subscriptions.set(id, isWanted)
     const found = [...events.values()]
-      .filter((event) => matches(filter, event))
+      .filter(isWanted)
       .sort((a, b) => b.created_at - a.created_at || (a.id < b.id ? -1 : 1))
     const page = found.slice(0, Math.min(spec.cap, filter.limit ?? Number.POSITIVE_INFINITY))
     const shuffled = strikes(faults.shuffle) ? page.toReversed() : page
@@ -173,7 +174,7 @@ export const openRelay = (options: {
     },
     whisper: (event) => {
       for (const [client, session] of sessions)
-        for (const [id, filter] of session.subscriptions) if (matches(filter, event)) client.send(["EVENT", id, event])
+        for (const [id, isWanted] of session.subscriptions) if (isWanted(event)) client.send(["EVENT", id, event])
     },
     faults: (given) => {
       faults = given
@@ -192,4 +193,26 @@ export const openRelay = (options: {
       up = true
     },
   }
+}
+
+type Matcher = (event: NostrEvent) => boolean
+
+/** A filter that is asked of every event of the relay. */
+const matcher = (filter: Filter): Matcher => {
+  const { ids, authors, kinds, since = 0, until = Infinity } = filter
+  const conditions = tagConditions(filter)
+  return (event) =>
+    event.created_at >= since &&
+    event.created_at <= until &&
+    kinds?.includes(event.kind) !== false &&
+    authors?.includes(event.pubkey) !== false &&
+    ids?.includes(event.id) !== false &&
+    conditions.every(([name, values]) => values.some((value) => tagsOf(event).get(name)?.has(value)))
+}
+
+const tagSets = new WeakMap<NostrEvent, TagSets>()
+const tagsOf = (event: NostrEvent): TagSets => {
+  const sets = tagSets.get(event) ?? tagSetsOf(event)
+  tagSets.set(event, sets)
+  return sets
 }

@@ -39,6 +39,8 @@ interface Home {
   readonly disk: Disk
   readonly isTwin: boolean
   life: Life | undefined
+  /** It does not start before. */
+  downMs: number
   /** Where the next process-stop waits. */
   stop:
     | { readonly point: StopPoint; skip: number; readonly how: "process" | "power"; readonly downMs: number }
@@ -94,13 +96,20 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
   let peace = false
   let lives = 0
   const cuts = plan.ops.flatMap((op) => (op.type === "kill" && op.how === "power" ? [op.atMs] : []))
-  const homeNow = (isTwin: boolean): Home => ({ disk: openDisk(), isTwin, life: undefined, stop: undefined, lives: 0 })
+  const homeNow = (isTwin: boolean): Home => ({
+    disk: openDisk(),
+    isTwin,
+    life: undefined,
+    downMs: 0,
+    stop: undefined,
+    lives: 0,
+  })
   const main = homeNow(false)
   const homes = [main]
   let saved: Buffer | undefined
 
   const start = (home: Home): void => {
-    if (home.life !== undefined) return
+    if (home.life !== undefined || timeline.nowMs() < home.downMs) return
     trace(`${home.isTwin ? "the twin" : "the home"} starts`)
     home.lives++
     home.life = startLife({
@@ -143,13 +152,15 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
   }
   const kill = (home: Home, how: "process" | "power", downMs: number): void => {
     const { life } = home
+    const upMs = timeline.nowMs() + downMs
+    home.downMs = Math.max(home.downMs, upMs)
+    if (!home.isTwin) timeline.at(upMs, () => start(home))
     if (life === undefined) return
     trace(`${home.isTwin ? "the twin" : "the home"} is stopped (${how})`)
     life.owner.alive = false
     home.life = undefined
     home.disk.crash(how === "power" ? (most) => Math.floor(fate.next() * most) : undefined)
     model.runs.gone(life.owner)
-    if (!home.isTwin) timeline.at(timeline.nowMs() + downMs, () => start(home))
   }
   /** Relays as good as they can be, for as long as only then it is known what must come of it. */
   const truce = (forMs: number): void => {
@@ -329,6 +340,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
       network.stall(relay.spec.url, 0)
     }
     if (main.life !== undefined) main.life.owner.frozenMs = 0
+    main.downMs = 0
     start(main)
   }
 
