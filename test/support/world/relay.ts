@@ -15,8 +15,8 @@ import type { RelayFaults, RelaySpec } from "./plan.ts"
 
 /** One socket, as the relay sees it. */
 export interface Client {
-  /** `lateMs` holds this frame alone back, so that others overtake it. */
-  readonly send: (frame: readonly unknown[], lateMs?: number) => void
+  /** `lateMs` holds this frame alone back, so that others overtake it; a text goes as it is. */
+  readonly send: (frame: readonly unknown[] | string, lateMs?: number) => void
   readonly drop: (code: number, reason: string) => void
 }
 
@@ -61,6 +61,7 @@ export const openRelay = (options: {
   const deliver = (client: Client, id: string, event: NostrEvent, stored: boolean): void => {
     if (!spec.honest && strikes(stored ? faults.dropStored : faults.dropLive)) return
     if (strikes(faults.forge)) client.send(["EVENT", id, forge(event, chance)])
+    if (strikes(faults.garble)) client.send(garbage[Math.floor(chance.next() * garbage.length)] as string)
     if (strikes(faults.confuse)) client.send(["EVENT", `${id}x`, event])
     client.send(["EVENT", id, event], !spec.honest && strikes(faults.reorder) ? chance.next() * 2000 : 0)
     if (strikes(faults.duplicate)) client.send(["EVENT", id, event])
@@ -194,6 +195,21 @@ export const openRelay = (options: {
     },
   }
 }
+
+/** P24. */
+const garbage: readonly string[] = [
+  "",
+  "null",
+  "[]",
+  '["EVENT"',
+  '["EVENT","commands/1",{"id":7}]',
+  '["EOSE",{}]',
+  '["OK",null,"yes"]',
+  '["CLOSED"]',
+  '["AUTH",5]',
+  `["NOTICE",${"[".repeat(2000)}${"]".repeat(2000)}]`,
+  '["EVENT","own/1",{"id":"\\ud800","kind":1e400,"tags":[[[]]],"content":"\\u0000"}]',
+]
 
 type Matcher = (event: NostrEvent) => boolean
 
