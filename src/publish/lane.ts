@@ -58,9 +58,12 @@ export const openLane = (
     // Filled up only when half is free: one look at the store for many answers.
     while (!closed && !away && held * 2 <= limits.deliveriesInFlightMax) {
       const end = signed.upTo()
-      const rows = store.outbox
-        .unanswered("publish", wizard, relay, place, limits.deliveriesInFlightMax - held)
-        .filter((row) => !isAfter(row, end))
+      // An answer is no news of the store: most of the time there is nothing to look for.
+      const rows = isAfter(end, place)
+        ? store.outbox
+            .unanswered("publish", wizard, relay, place, limits.deliveriesInFlightMax - held)
+            .filter((row) => !isAfter(row, end))
+        : []
       const last = rows.at(-1)
       if (last === undefined) {
         if (isAfter(end, place)) place = end

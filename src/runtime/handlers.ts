@@ -1,19 +1,19 @@
 /** What the running process does when another process of this machine asks it over the control socket. */
 import { parseOrder } from "../protocol/orders.ts"
-import type { Publisher } from "../publish/publisher.ts"
 import type { ControlHandlers } from "./control.ts"
+import type { Council } from "./council.ts"
 import { forDeadLetters } from "./dead-letters.ts"
 import { carryOut } from "./desk.ts"
 import { StartRefused } from "./options.ts"
-import type { Runtime } from "./runtime.ts"
 import type { WizardHost } from "./wizard.ts"
 
-export const handlersOf = (runtime: Runtime, publisher: Publisher, nudge: () => void): ControlHandlers => {
+export const handlersOf = (runtime: Council, nudge: () => void): ControlHandlers => {
   const named = (name: string | undefined): readonly WizardHost[] => {
     const found = runtime.wizards.filter((wizard) => name === undefined || wizard.name === name)
     if (found.length === 0) throw new StartRefused({ reason: `no wizard called ${name} runs here` })
     return found
   }
+  const { publisher } = runtime
   return {
     ping: () => ({ pid: process.pid, relays: runtime.relays.list(), council: runtime.rosters.council }),
     ps: () => ({

@@ -342,7 +342,13 @@ const make = (opened: Database, writes: boolean) => {
         const key = keyOf(actor)
         // Nearly always so where a relay brings them, and the question itself takes 80 µs.
         if (key === 0) return false
-        return get(`SELECT 1 ${outboxOf} WHERE t.event_id = @eventId`, { actor: key, eventId }) !== undefined
+        return (
+          get(
+            `SELECT 1 FROM journal j CROSS JOIN outbox t ON t.place BETWEEN j.position * ${placesEach} AND j.position * ${placesEach} + ${placesEach - 1} WHERE j.actor = @actor AND t.event_id = @eventId
+            UNION ALL SELECT 1 FROM outbox WHERE actor = @actor AND apart = 1 AND event_id = @eventId LIMIT 1`,
+            { actor: key, eventId },
+          ) !== undefined
+        )
       },
       of: (actor: string): OutboxRow[] => all(`${outboxRow} ${outboxOf} ORDER BY t.place`, { actor: keyOf(actor) }),
       /** What every relay refused, or one of them. */

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
-import { planOf, type Plan } from "../support/world/plan.ts"
+import { planOf } from "../support/world/plan-of.ts"
+import type { Plan } from "../support/world/plan.ts"
 import { shrink } from "../support/world/shrink.ts"
 import { runWorld } from "../support/world/world.ts"
 

@@ -24,8 +24,8 @@ export interface DiskHooks {
   readonly confirm: (call: () => void) => void
   /** A transaction was committed; which cursors it moved. */
   readonly committed: (database: SQLite.Database, moved: readonly CursorMove[]) => void
-  /** A sync begins; what it gives is called when that is over. */
-  readonly syncing: (database: SQLite.Database) => () => void
+  /** That event is owed, and a power cut does not change it. */
+  readonly durable: (eventId: string) => void
 }
 
 export interface CursorMove {
@@ -58,16 +58,34 @@ export const openDisk = (): Disk => {
   let alive: { on: boolean } = { on: false }
   /** Images since the last sync, the synced one first. */
   let images: Buffer[] = []
-  const retired: SQLite.Database[] = []
+
+  /** Of this database, over all its processes. */
+  let plain = new Map<string, Statement>()
+  const prepare = (sql: string): Statement => {
+    const statement = plain.get(sql) ?? (db as SQLite.Database).prepare(sql)
+    plain.set(sql, statement)
+    return statement
+  }
+
+  /** As the former process left it, unless something else was put in its place. */
+  const current = (): SQLite.Database => {
+    if (db !== undefined && image === undefined) return db
+    db?.close()
+    db = new SQLite(image ?? emptyImage())
+    image = undefined
+    plain = new Map()
+    return db
+  }
 
   const open = (hooks: DiskHooks): Database => {
-    for (const old of retired.splice(0)) old.close()
-    const opened = new SQLite(image ?? (emptyImage ??= migrated()))
+    const opened = current()
     const mine = { on: true }
     alive = mine
-    db = opened
     let commits = 0
     images = []
+    /** What came to be owed since the last sync began; at first all that the former life left. */
+    let owed = ask(opened, "SELECT event_id FROM outbox WHERE kind = 'publish'").pluck().all() as string[]
+    let owing: string[] = []
     const statements = new Map<string, Statement>()
     let moved: CursorMove[] = []
     const stopAt = (point: StopPoint): void => {
@@ -81,11 +99,16 @@ export const openDisk = (): Disk => {
       statement: (sql) => {
         let statement = statements.get(sql)
         if (statement === undefined) {
-          statement = watched(opened.prepare(sql), {
+          statement = watched(prepare(sql), {
             before: () => stopAt("statement"),
             ...(sql.startsWith("INSERT INTO cursor") && {
               ran: ([identity, relay, subscription, atMs]: readonly unknown[]) =>
                 void moved.push({ identity, relay, subscription, atMs } as CursorMove),
+            }),
+            ...(sql.startsWith("INSERT INTO outbox") && {
+              ran: ([, , , kind, , , eventId]: readonly unknown[]) => {
+                if (kind === "publish") owing.push(eventId as string)
+              },
             }),
           })
           statements.set(sql, statement)
@@ -97,6 +120,7 @@ export const openDisk = (): Disk => {
         if (!mine.on) throw gone()
         if (opened.inTransaction) return body()
         moved = []
+        owing = []
         const remembers = hooks.mayLosePower()
         if (!remembers) images = []
         else if (images.length === 0) images.push(opened.serialize())
@@ -113,6 +137,7 @@ export const openDisk = (): Disk => {
           throw error
         }
         commits++
+        owed.push(...owing)
         if (remembers) images.push(opened.serialize())
         hooks.committed(opened, moved)
         if (hooks.stops("after-commit")) {
@@ -127,12 +152,13 @@ export const openDisk = (): Disk => {
           if (!mine.on) return
           if (hooks.stops("before-sync")) return hooks.stop()
           const upTo = commits
-          const durable = hooks.syncing(opened)
+          const durable = owed
+          owed = []
           hooks.confirm(() => {
             if (!mine.on) return
             // The last one is what is durable now, and what came after it.
             images.splice(0, Math.max(0, images.length - 1 - (commits - upTo)))
-            durable()
+            durable.forEach(hooks.durable)
             if (hooks.stops("after-sync")) return hooks.stop()
             resolve()
           })
@@ -146,27 +172,25 @@ export const openDisk = (): Disk => {
     open,
     crash: (choose) => {
       alive.on = false
-      if (db === undefined) return
-      image = choose === undefined || images.length === 0 ? db.serialize() : images[choose(images.length)]
+      if (choose !== undefined && images.length > 0) image = images[choose(images.length)]
       images = []
-      retired.push(db)
     },
-    copy: () => (alive.on ? db?.serialize() : image),
+    copy: () => image ?? db?.serialize(),
     replace: (given) => {
-      image = given
+      image = given ?? emptyImage()
     },
     look: () => db,
     close: () => {
       alive.on = false
-      for (const old of retired.splice(0)) old.close()
-      if (db?.open === true) db.close()
+      db?.close()
     },
   }
 }
 
 /** What a new home begins with. */
-let emptyImage: Buffer | undefined
-const migrated = (): Buffer => {
+const emptyImage = (): Buffer => (migrated ??= migrate())
+let migrated: Buffer | undefined
+const migrate = (): Buffer => {
   const db = new SQLite(":memory:")
   for (const sql of migrations) db.exec(sql)
   db.pragma(`user_version = ${migrations.length}`)

@@ -3,14 +3,13 @@ import { Effect } from "effect"
 import { ExecutorFailed, type Executor, type Outcome } from "../../../src/executors/executor.ts"
 import { seededChance } from "../../../src/services/chance.ts"
 import type { ClockShape } from "../../../src/services/clock.ts"
-import { keyOf } from "./model.ts"
 
 export const simulatedExecutor = (options: {
   readonly seed: number
   readonly repeat: Executor["repeat"]
   readonly clock: ClockShape
-  readonly began: (key: string, author: string) => void
-  readonly over: (key: string) => void
+  readonly began: (command: string, wizard: string, author: string) => void
+  readonly over: (command: string, wizard: string, done: boolean) => void
 }): Executor => ({
   name: "simulated",
   about: "simulated; its work is time",
@@ -19,20 +18,20 @@ export const simulatedExecutor = (options: {
   probe: () => Effect.succeed({ ready: true, detail: "simulated" }),
   run: (task) =>
     Effect.callback<Outcome, ExecutorFailed>((resume) => {
-      const key = keyOf(task.command, task.wizard)
+      const over = (done: boolean): void => options.over(task.command, task.wizard, done)
       const chance = seededChance((Number.parseInt(task.command.slice(0, 8), 16) ^ options.seed) + task.attempt)
-      options.began(key, task.author)
+      options.began(task.command, task.wizard, task.author)
       const ms = chance.next() < 0.8 ? chance.next() * 20_000 : chance.next() * 600_000
       const fate = chance.next()
       const cancel = options.clock.after(ms, () => {
-        options.over(key)
+        over(true)
         if (fate < 0.8) return resume(Effect.succeed({ text: `done: ${task.body}` }))
         const kind = fate < 0.95 ? "retryable" : "final"
         resume(Effect.fail(new ExecutorFailed({ kind, reason: "chance was against it" })))
       })
       return Effect.sync(() => {
         cancel()
-        options.over(key)
+        over(false)
       })
     }),
 })

@@ -1,24 +1,21 @@
 /**
- * One process of the runtime in a world: the same parts as `src/runtime/runtime.ts` puts together, on a disk, a clock, a
- * network and keys that are the world's. It lives until it is stopped; nothing of it is heard afterwards.
+ * One process of the runtime in a world: `openCouncil`, as a home runs it, on a disk, a clock, a network and keys that
+ * are the world's. It lives until it is stopped; nothing of it is heard afterwards.
  */
-import { Effect, Exit } from "effect"
-import { openAlarms } from "../../../src/engine/alarms.ts"
-import { commandKind, commandProjection, type Received } from "../../../src/engine/commands.ts"
-import { openEngine, type EngineShape, type Projection, type Stepped } from "../../../src/engine/engine.ts"
+import { Cause, Effect, Exit } from "effect"
+import { Verifier } from "../../../src/identity/verifier.ts"
 import { limits as defaults, type Limits } from "../../../src/limits.ts"
 import { isOperator } from "../../../src/protocol/roster.ts"
-import { openPublisher } from "../../../src/publish/publisher.ts"
-import { answers } from "../../../src/runtime/answers.ts"
+import type { ControlHandlers } from "../../../src/runtime/control.ts"
+import { openCouncil, type Council } from "../../../src/runtime/council.ts"
+import { everyDeadLetter } from "../../../src/runtime/dead-letters.ts"
+import { handlersOf } from "../../../src/runtime/handlers.ts"
 import { homeOf } from "../../../src/runtime/home.ts"
-import { openRosterKeeper } from "../../../src/runtime/roster-keeper.ts"
-import { openRelayLists } from "../../../src/runtime/relay-lists.ts"
-import { openRosterReaders } from "../../../src/runtime/roster-readers.ts"
-import { treeOf } from "../../../src/runtime/tree.ts"
-import { openWizard, type WizardHost } from "../../../src/runtime/wizard.ts"
-import type { ChanceShape } from "../../../src/services/chance.ts"
-import { storeOver, type StoreShape } from "../../../src/store/store.ts"
-import { ask, type Disk, type DiskHooks } from "./disk.ts"
+import { Chance, type ChanceShape } from "../../../src/services/chance.ts"
+import { Clock } from "../../../src/services/clock.ts"
+import { Socket } from "../../../src/services/socket.ts"
+import { Store, storeOver, type StoreShape } from "../../../src/store/store.ts"
+import type { Disk, DiskHooks } from "./disk.ts"
 import { simulatedExecutor } from "./executor.ts"
 import type { Keyring } from "./keyring.ts"
 import type { Model } from "./model.ts"
@@ -29,10 +26,12 @@ import { watchWire } from "./wire.ts"
 
 export interface Life {
   readonly owner: Owner
-  readonly instance: string
-  readonly engine: EngineShape
-  readonly store: StoreShape
-  readonly hosts: readonly WizardHost[]
+  /** Once it is put together. */
+  readonly council: () => Council | undefined
+  /** What `runtime outbox` asks of the running process. */
+  readonly deadLetters: (how: "resend" | "drop") => void
+  /** As SIGTERM has it: drains, closes, and ends. */
+  readonly terminate: () => void
 }
 
 export interface LifeOptions {
@@ -52,12 +51,12 @@ export interface LifeOptions {
   readonly trace: (line: string) => void
   /** For whoever reads the whole trace; it counts for nothing. */
   readonly note: (line: string) => void
-  /** It cannot go on by itself. */
+  /** It ended by itself. */
   readonly ended: (reason: string) => void
 }
 
 export const startLife = (options: LifeOptions): Life => {
-  const { plan, timeline, keyring, model, disk, chance, trace } = options
+  const { plan, timeline, keyring, model, disk, chance, trace, isTwin } = options
   const owner: Owner = { alive: true, frozenMs: 0 }
   const clock = clockOf(timeline, owner, options.epochMs, options.offsetMs)
   const limits: Limits = {
@@ -66,13 +65,11 @@ export const startLife = (options: LifeOptions): Life => {
     intakeRowsMax: plan.intakeRowsMax,
     pageRowsMax: plan.pageRowsMax,
   }
-  const warn = (message: string): void => {
-    if (owner.alive) trace(`warning ${message}`)
-  }
   const wire = watchWire({
     model,
     db: disk.look,
     nowMs: clock.nowMs,
+    wizards: new Map(plan.wizards.map((name) => [keyring.signer(name).pubkey, name])),
     honest: new Set(plan.relays.filter(({ honest }) => honest).map(({ url }) => url)),
     steps: plan.ops.some(({ type }) => type === "step-clock"),
   })
@@ -83,136 +80,138 @@ export const startLife = (options: LifeOptions): Life => {
       committed: (db, moved) => {
         for (const move of moved) wire.moved(db, move, clock.nowMs())
       },
-      syncing: (db) => {
-        const owed = ask(db, "SELECT event_id FROM outbox WHERE kind = 'publish' AND place > ?").pluck()
-        const ids = owed.all(durableTo) as string[]
-        const last = ask(db, "SELECT max(place) FROM outbox").pluck().get() as number | null
-        return () => {
-          for (const id of ids) model.durable(id)
-          durableTo = Math.max(durableTo, last ?? 0)
-        }
+      durable: model.durable,
+    }),
+  )
+  const executor = simulatedExecutor({
+    seed: plan.seed,
+    repeat: plan.repeat,
+    clock,
+    began: (command, wizard, author) => {
+      trace(`run ${command} ${wizard}`)
+      const roster = council?.rosters.inForce()
+      const authorised = roster !== undefined && isOperator(roster, author)
+      model.runs.began({ life: owner, command, wizard, isTwin, authorised, nowMs: clock.nowMs() })
+    },
+    over: (command, wizard, done) => {
+      if (owner.alive) model.runs.over(command, wizard, done)
+    },
+  })
+  let council: Council | undefined
+  let control: ControlHandlers | undefined
+  const opened = (given: Council): void => {
+    council = given
+    control = handlersOf(given, () => {})
+    if (isTwin) model.instanceIsTwin(given.instance)
+    given.engine.watch(({ steps }) => {
+      for (const { actor, seq, event, after } of steps) trace(`${actor} ${seq} ${event.type} ${after}`)
+    })
+    for (const host of given.wizards) host.watch(() => owner.alive && trace(`${host.name} is ${host.status().state}`))
+  }
+  const told = Promise.withResolvers<void>()
+  const process = Effect.scoped(
+    Effect.gen(function* () {
+      const given = yield* openCouncil({
+        home: homeOf("/nowhere", {}),
+        council: { pubkey: keyring.signer("council").pubkey, signer: undefined, fresh: false },
+        wizards: plan.wizards.map((name) => ({
+          name,
+          className: name === "timmy" ? "local" : "worker",
+          signer: keyring.signer(name),
+          fresh: false,
+          executor,
+        })),
+        relays: plan.relays.filter(({ late }) => late !== true).map(({ url }) => url),
+        embedded: undefined,
+        limits,
+        warn: (message) => owner.alive && trace(`warning ${message}`),
+        reached: () => {},
+      })
+      opened(given)
+      yield* Effect.raceFirst(
+        given.run,
+        Effect.promise(() => told.promise),
+      )
+    }),
+  ).pipe(
+    Effect.provideService(Store, poisonable(store)),
+    Effect.provideService(Clock, clock),
+    Effect.provideService(Chance, chance),
+    Effect.provideService(Socket, options.network.socketFor(owner, overheard(wire.listen, options.note))),
+    Effect.provideService(Verifier, {
+      backend: keyring.verifier.backend,
+      verify: async (events) => {
+        const verdicts = await keyring.verifier.verify(events)
+        // As other threads take their time.
+        await new Promise<void>((resolve) => void clock.after(chance.next() * 60, resolve))
+        return verdicts
       },
     }),
   )
-  let durableTo = 0
-  const relays = plan.relays.map(({ url }) => url)
-  const instance = chance.hex(8)
-  const projection = commandProjection({
-    store,
-    limits,
-    pubkeyOf: (wizard) => keyring.signer(wizard).pubkey,
-    mayCommand: (author) => isAuthority(author),
-    rosterVersion: () => rosters.inForce()?.version ?? 0,
-    instance,
-    answers: answers(limits),
-  })
-  const isAuthority = (author: string): boolean => {
-    const roster = rosters.inForce()
-    return roster !== undefined && isOperator(roster, author)
+  const end = (reason: string): void => {
+    if (owner.alive) options.ended(reason)
   }
-  const kinds = { command: commandKind }
-  const projections = { command: poisonable(projection, (actor) => projection.row(actor).body) }
-  const engine = openEngine({ store, clock, limits, kinds, projections })
-  const rosters = openRosterKeeper({
-    council: keyring.signer("council").pubkey,
-    signer: undefined,
-    fresh: false,
-    relays,
-    engine,
-    store,
-    clock,
-    warn,
+  let isTold = false
+  Effect.runFork(process).addObserver((exit) => {
+    if (Exit.isSuccess(exit) && isTold) end("it was told to")
+    else end(Exit.isFailure(exit) ? String(Cause.squash(exit.cause)) : "its tree ended")
   })
-  engine.watch(({ steps }) => {
-    for (const { actor, seq, event, after } of steps) trace(`${actor} ${seq} ${event.type} ${after}`)
-  })
-  const publisher = openPublisher({ engine, store, clock, limits, warn })
-  const readers = openRosterReaders()
-  const life: object = owner
-  const overheard = (name: string, { sent, received }: WireHears): WireHears => ({
-    sent: (url, text) => {
-      options.note(`${name} > ${url} ${text}`)
-      sent(url, text)
+  return {
+    owner,
+    council: () => council,
+    deadLetters: (how) =>
+      void (async () => control?.[`outbox-${how}`]({ which: everyDeadLetter }))().catch((error: unknown) =>
+        trace(`warning dead letters: ${String(error)}`),
+      ),
+    terminate: () => {
+      isTold = true
+      // Before it listens for signals the system ends it.
+      if (council === undefined) return end("it was told to")
+      void council
+        .drain()
+        .catch((error: unknown) => trace(`warning draining: ${String(error)}`))
+        .then(told.resolve)
     },
-    received: (url, text) => {
-      options.note(`${name} < ${url} ${text}`)
-      received(url, text)
-    },
-  })
-  const relayLists = openRelayLists({ roster: rosters.inForce, engine, store, clock, limits })
-  const hosts = plan.wizards.map((name) => {
-    const signer = keyring.signer(name)
-    publisher.open(name, signer, relays)
-    const executor = simulatedExecutor({
-      seed: plan.seed,
-      repeat: plan.repeat,
-      clock,
-      began: (key, author) => {
-        trace(`run ${key}`)
-        const authorised = isAuthority(author)
-        model.runs.began({ life, key, isTwin: options.isTwin, authorised, nowMs: clock.nowMs() })
-      },
-      over: (key) => {
-        if (owner.alive) model.runs.over(key)
-      },
-    })
-    return Effect.runSync(
-      openWizard({
-        name,
-        className: name === "timmy" ? "local" : "worker",
-        signer,
-        freshKey: false,
-        executor,
-        relays,
-        home: homeOf("/nowhere", {}),
-        instance,
-        engine,
-        store,
-        commands: projection,
-        publisher,
-        rosters,
-        readers,
-        relayLists,
-        verifier: {
-          backend: keyring.verifier.backend,
-          verify: async (events) => {
-            const verdicts = await keyring.verifier.verify(events)
-            // As other threads take their time.
-            await new Promise<void>((resolve) => void clock.after(chance.next() * 60, resolve))
-            return verdicts
-          },
-        },
-        clock,
-        chance,
-        socket: options.network.socketFor(owner, overheard(name, wire.hears(name, signer.pubkey))),
-        limits,
-        startedMs: clock.nowMs(),
-        warn,
-        count: () => {},
-        reached: () => {},
-      }),
-    )
-  })
-  const may = (actor: string): boolean => hosts.some(({ name, acts }) => actor.endsWith(`/${name}`) && acts())
-  openAlarms({ engine, store, clock, kinds, may })
-  const tree = treeOf({ limits, clock, warn, engine, store, wizards: hosts, rosters, relay: undefined })
-  for (const host of hosts) host.watch(() => owner.alive && trace(`${host.name} is ${host.status().state}`))
-  const end = (reason: unknown): void => {
-    if (owner.alive) options.ended(String(reason))
   }
-  Effect.runFork(tree.run).addObserver((exit) => end(Exit.isFailure(exit) ? exit.cause : "its tree ended"))
-  void engine.failed.then(end)
-  return { owner, instance, engine, store, hosts }
 }
 
+const overheard =
+  (listen: (url: string) => WireHears, note: (line: string) => void) =>
+  (url: string): WireHears => {
+    const { sent, received } = listen(url)
+    return {
+      sent: (text) => {
+        note(`> ${url} ${text}`)
+        sent(text)
+      },
+      received: (text) => {
+        note(`< ${url} ${text}`)
+        received(text)
+      },
+    }
+  }
+
 /** A command whose word is poison makes the step throw: at once, or only when it is to begin. */
-const poisonable = (projection: Projection, bodyOf: (actor: string) => string): Projection => ({
-  ...projection,
-  project: (stepped: Stepped) => {
-    const received = stepped.event.type === "receive" ? (stepped.event["command"] as Received) : undefined
-    const isAtOnce = Number.parseInt(stepped.actor.slice(8, 9), 16) % 2 === 0
-    const strikes = received === undefined ? !isAtOnce : isAtOnce
-    if (strikes && (received?.body ?? bodyOf(stepped.actor)) === "poison") throw new Error("poison")
-    projection.project?.(stepped)
-  },
-})
+const poisonable = (store: StoreShape): StoreShape => {
+  const strike = (id: string, body: string | undefined, isAtOnce: boolean): void => {
+    if (body === "poison" && (Number.parseInt(id.slice(0, 1), 16) % 2 === 0) === isAtOnce) throw new Error("poison")
+  }
+  return {
+    ...store,
+    command: {
+      ...store.command,
+      add: (row) => {
+        strike(row.id, row.body, true)
+        store.command.add(row)
+      },
+    },
+    attempt: {
+      ...store.attempt,
+      add: (row) => {
+        const { id = "", body } = store.command.get(row.actor) ?? {}
+        strike(id, body, false)
+        store.attempt.add(row)
+      },
+    },
+  }
+}

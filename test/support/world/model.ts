@@ -2,24 +2,28 @@
  * What must hold in a world, held against all that can be seen of it: the relays' ledger, the wire, the executors, the
  * disk. It knows nothing of how the runtime works inside. The first violation ends the world.
  *
- * It holds, by the numbers of the edge cases:
+ * It holds, by the numbers of the edge cases (`test/world/README.md` says where each of the others is held):
  *   P1 P2 P22  one chain of receipts for each command and target, unforked, with one end; nothing after it
  *   P2 P3      nothing is said to a relay before it is durable; everything owed reaches every relay that keeps its word
  *   P4 P5 P25  each reading begins at the cursor less the look-back, at the floor where there is no cursor; inclusive
  *   P6 P28     no cursor is ahead of the clock, nor ahead of an event that came before it and is not committed
- *   P7 P29     nothing forged, no stranger's, nobody's without authority is ever taken up or run
+ *   P7 P29     nothing forged, no stranger's, no wizard's words, nobody's without authority is ever taken up or run
  *   P2 P31     one run of a command at a time; what may not be repeated is run again only by a person's word
+ *   P14        of what replaces itself, no two versions bear one date
+ *   P15        nothing is cancelled but by somebody who may, and then it is
  *   P16 P25    what is stale, past its deadline, below the floor or ended does not run
+ *   P23        no more signs of life than beats and newcomers account for
  *   P26        a second instance of a key runs nothing
  */
 import type SQLite from "better-sqlite3"
-import type { NostrEvent } from "../../../src/protocol/event.ts"
+import { tagValue, type NostrEvent } from "../../../src/protocol/event.ts"
 import { readHeartbeat } from "../../../src/protocol/heartbeat.ts"
-import { Kind } from "../../../src/protocol/kinds.ts"
-import { checkChain, readReceipt, type Receipt } from "../../../src/protocol/receipt.ts"
+import { keepingOf, Kind } from "../../../src/protocol/kinds.ts"
+import { readReceipt, type Receipt } from "../../../src/protocol/receipt.ts"
 import { isEnd } from "../../../src/protocol/status.ts"
-import { ask } from "./disk.ts"
 import type { Author, Plan } from "./plan.ts"
+import { openRuns, type Runs } from "./runs.ts"
+import { unsettled, verdict } from "./verdict.ts"
 
 /** A command that somebody wrote, or had forged. */
 export interface Issued {
@@ -30,24 +34,20 @@ export interface Issued {
   /** Names of wizards. */
   readonly targets: readonly string[]
   readonly deadlineMs: number | undefined
+  /** The id of the command that it is to cancel. */
+  readonly cancels?: string
 }
 
-export interface Model {
+export interface Model extends Ledger {
   readonly violations: readonly string[]
-  readonly violate: (message: string) => void
   readonly issue: (issued: Issued) => void
   readonly issued: (name: string) => Issued | undefined
-  readonly byId: (id: string) => Issued | undefined
-  readonly all: () => readonly Issued[]
   /** The ids of events that a home owes, as they become durable. */
   readonly durable: (eventId: string) => void
   /** A process sends an event to a relay. */
   readonly told: (event: NostrEvent, relay: string) => void
   /** A relay took an event from a client. */
   readonly taken: (event: NostrEvent, relay: string) => void
-  readonly receipts: (command: string, wizard: string) => readonly Receipt[]
-  readonly isEnded: (command: string, wizard: string) => boolean
-  readonly retried: (command: string, wizard: string) => void
   readonly runs: Runs
   readonly instanceIsTwin: (instance: string) => void
   /** Says what has not come to its end yet. */
@@ -56,34 +56,39 @@ export interface Model {
   readonly verdict: (look: Look) => void
 }
 
-export interface Runs {
-  readonly began: (run: {
-    readonly life: object
-    readonly key: string
-    readonly isTwin: boolean
-    readonly authorised: boolean
-    readonly nowMs: number
-  }) => void
-  readonly over: (key: string) => void
-  /** A process is gone, and what it ran. */
-  readonly gone: (life: object) => void
+/** What was written, and what the relays were told of it. */
+export interface Ledger {
+  readonly plan: Plan
+  readonly violate: (message: string) => void
+  readonly all: () => readonly Issued[]
+  readonly byId: (id: string) => Issued | undefined
+  /** In their order. */
+  readonly receipts: (command: string, wizard: string) => readonly Receipt[]
+  readonly isEnded: (command: string, wizard: string) => boolean
+  readonly mayRun: (issued: Issued) => boolean
+  /** Its author loses the right to it at some time, so it may end, or never begin. */
+  readonly mayLapse: (issued: Issued) => boolean
 }
 
 /** What of the world is looked at in the end. */
 export interface Look {
   readonly db: SQLite.Database
-  /** Ids that a relay holds, by its address, of the relays that keep what they take. */
+  /** Ids that a relay holds, by its address, of the relays in use. */
   readonly held: ReadonlyMap<string, ReadonlySet<string>>
+  /** Those that keep what they take and were used all the time. */
   readonly honest: readonly string[]
+  /** Those that keep what they take and came later: since when. */
+  readonly late: ReadonlyMap<string, number>
   readonly pubkeyOf: (wizard: string) => string
 }
 
 export const openModel = (options: {
   readonly plan: Plan
   readonly bornSeconds: number
+  readonly nowMs: () => number
   readonly wizardKeys: ReadonlySet<string>
 }): Model => {
-  const { plan, bornSeconds, wizardKeys } = options
+  const { plan, bornSeconds, nowMs, wizardKeys } = options
   const violations: string[] = []
   const names = new Map<string, Issued>()
   const ids = new Map<string, Issued>()
@@ -91,173 +96,110 @@ export const openModel = (options: {
   const chains = new Map<string, Map<number, Receipt>>()
   const known = new Set<string>()
   const twins = new Set<string>()
+  /** Versions of what replaces itself, by coordinate and date. */
+  const versions = new Map<string, string>()
+  const beats = new Map<string, number[]>()
   const violate = (message: string): void => void violations.push(message)
   const chainOf = (key: string): Map<number, Receipt> =>
     chains.get(key) ?? (chains.set(key, new Map()).get(key) as Map<number, Receipt>)
-  const isRevoked = plan.ops.some(({ type }) => type === "revoke-deputy")
-  const isLost = plan.ops.some(({ type }) => type === "lose-home")
-  const losesHome = plan.ops.some(({ type }) => type === "lose-home" || type === "restore-home")
+  const has = (type: Plan["ops"][number]["type"]): boolean => plan.ops.some((op) => op.type === type)
+  const isRevoked = has("revoke-deputy")
+  const isRestored = has("lose-home") || has("restore-home")
   /** Nobody could have looked back further. */
   const historySeconds = bornSeconds - 3600 * 2 - 900
-  const mayRun = ({ author, event }: Issued): boolean => author !== "stranger" && event.created_at >= historySeconds
-  const isPoison = ({ body }: Issued): boolean => body === "poison"
-  /** A wizard's word that its outbox owes: no profile, list of relays, roster or sign of life. */
+  const isOurs = ({ author }: Issued): boolean => author === "operator" || author === "deputy"
+  /** A wizard's word that its outbox owes: no profile, list of relays, roster, sign of life or word that looks like a person's. */
   const isOwed = (event: NostrEvent): boolean =>
     wizardKeys.has(event.pubkey) &&
     event.kind !== Kind.profile &&
     event.kind !== Kind.relayList &&
     event.kind !== Kind.auth &&
+    !ids.has(event.id) &&
     readHeartbeat(event) === undefined
-  const isEnded = (key: string): boolean => [...(chains.get(key)?.values() ?? [])].some(({ status }) => isEnd(status))
-
-  const takeReceipt = (receipt: Receipt, relay: string): void => {
-    const key = keyOf(receipt.command, receipt.wizard)
-    const command = ids.get(receipt.command)
-    if (command === undefined)
-      return violate(`P7: ${receipt.wizard} answers ${short(receipt.command)}, which nobody wrote`)
-    if (!mayRun(command))
-      violate(`P25 P29: ${receipt.wizard} answers ${command.name}, which is a stranger's or history`)
-    if (!command.targets.includes(receipt.wizard))
-      violate(`P1: ${receipt.wizard} answers ${command.name}, which is not for it`)
-    if (twins.has(receipt.instance)) violate(`P26: a second instance of ${receipt.wizard} answers ${command.name}`)
-    const chain = chainOf(key)
-    const held = chain.get(receipt.n)
-    if (held !== undefined && held.id !== receipt.id)
-      return violate(
-        `P1: the chain of ${command.name} at ${receipt.wizard} forks at ${receipt.n} (${held.status}, ${receipt.status}) on ${relay}`,
-      )
-    chain.set(receipt.n, receipt)
-    const end = [...chain.values()].find(({ status }) => isEnd(status))
-    if (end !== undefined && [...chain.keys()].some((n) => n > end.n))
-      violate(`P1: the chain of ${command.name} at ${receipt.wizard} goes on after its end`)
+  const receipts = (command: string, wizard: string): readonly Receipt[] =>
+    [...(chains.get(keyOf(command, wizard))?.values() ?? [])].sort((a, b) => a.n - b.n)
+  const ledger: Ledger = {
+    plan,
+    violate,
+    all: () => [...names.values()],
+    byId: (id) => ids.get(id),
+    receipts,
+    isEnded: (command, wizard) => receipts(command, wizard).some(({ status }) => isEnd(status)),
+    mayRun: (issued) => isOurs(issued) && issued.event.created_at >= historySeconds,
+    mayLapse: ({ author }) => author === "deputy" && isRevoked,
   }
 
-  const running = new Map<string, object>()
-  /** Runs that ended nobody knows how, and the times that a person asked for one more. */
-  const unknown = new Map<string, number>()
-  const asked = new Map<string, number>()
+  const takeReceipt = (receipt: Receipt, relay: string): void => {
+    const { command: id, wizard, status, n } = receipt
+    const command = ids.get(id)
+    if (command === undefined) return violate(`P7: ${wizard} answers ${id.slice(0, 8)}, which nobody wrote`)
+    const name = `${command.name} at ${wizard}`
+    if (!ledger.mayRun(command))
+      violate(`P25 P29: ${name} is answered, which is a stranger's, a wizard's word or history`)
+    if (!command.targets.includes(wizard)) violate(`P1: ${name} is answered, which is not for it`)
+    if (twins.has(receipt.instance)) violate(`P26: ${name} is answered by a second instance`)
+    const isAsked = (word: Issued): boolean =>
+      isOurs(word) && (word.cancels === id || (word.body === "stop" && word.targets.includes(wizard)))
+    if (status === "cancelled" && !ledger.mayLapse(command) && ![...names.values()].some(isAsked))
+      violate(`P15 P29: ${name} is cancelled, and nobody who may has asked for it`)
+    const chain = chainOf(keyOf(id, wizard))
+    const held = chain.get(n)
+    if (held !== undefined && held.id !== receipt.id)
+      return violate(`P1: the chain of ${name} forks at ${n} (${held.status}, ${status}) on ${relay}`)
+    chain.set(n, receipt)
+    const end = [...chain.values()].find((one) => isEnd(one.status))
+    if (end !== undefined && [...chain.keys()].some((at) => at > end.n))
+      violate(`P1: the chain of ${name} goes on after its end`)
+  }
 
-  /** Whether it must have been taken up by now: some relay holds it, at or above the floor there. */
-  const must = (one: Issued, wizard: string, { db, held, pubkeyOf }: Look): boolean => {
-    if (one.author !== "operator" && (one.author !== "deputy" || isRevoked)) return false
-    const identity = pubkeyOf(wizard)
-    const since = Math.floor(Number(ask(db, "SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - 900
-    return [...held].some(([relay, events]) => {
-      const floor = ask(db, "SELECT at FROM floor WHERE identity = ? AND relay = ?").pluck().get(identity, relay)
-      return events.has(one.event.id) && floor !== undefined && one.event.created_at >= Math.max(Number(floor), since)
-    })
+  /** P14. A home that is lost knows no version before. */
+  const replaced = (event: NostrEvent): void => {
+    const keeping = keepingOf(event.kind)
+    if (keeping !== "replaceable" && keeping !== "addressable") return
+    const version = `${event.kind}:${event.pubkey}:${tagValue(event, "d") ?? ""} of ${event.created_at}`
+    const held = versions.get(version)
+    versions.set(version, event.id)
+    if (held !== undefined && held !== event.id && !isRestored) violate(`P14: there are two versions of ${version}`)
+  }
+
+  const beaten = (event: NostrEvent): void => {
+    const beat = readHeartbeat(event)
+    if (beat === undefined || !wizardKeys.has(event.pubkey)) return
+    const key = `${event.pubkey} ${beat.instance}`
+    const recent = [...(beats.get(key) ?? []).filter((atMs) => atMs > nowMs() - 60_000), nowMs()]
+    beats.set(key, recent)
+    if (recent.length > beatsMax) violate(`P23: ${recent.length} signs of life of one instance in a minute`)
   }
 
   return {
+    ...ledger,
     violations,
-    violate,
     issue: (issued) => {
       names.set(issued.name, issued)
       ids.set(issued.event.id, issued)
     },
     issued: (name) => names.get(name),
-    byId: (id) => ids.get(id),
-    all: () => [...names.values()],
     durable: (id) => void durable.add(id),
     told: (event, relay) => {
       if (isOwed(event) && !durable.has(event.id))
-        violate(`P2: ${relay} is told of ${short(event.id)} (kind ${event.kind}) before it is durable`)
+        violate(`P2: ${relay} is told of ${event.id.slice(0, 8)} (kind ${event.kind}) before it is durable`)
+      replaced(event)
     },
     taken: (event, relay) => {
-      if (!isOwed(event)) return
       if (known.has(event.id)) return
       known.add(event.id)
-      const receipt = readReceipt(event)
+      beaten(event)
+      const receipt = isOwed(event) ? readReceipt(event) : undefined
       if (receipt !== undefined) takeReceipt(receipt, relay)
     },
-    receipts: (command, wizard) => [...(chains.get(keyOf(command, wizard))?.values() ?? [])].sort((a, b) => a.n - b.n),
-    isEnded: (command, wizard) => isEnded(keyOf(command, wizard)),
-    retried: (command, wizard) => {
-      const key = keyOf(command, wizard)
-      asked.set(key, (asked.get(key) ?? 0) + 1)
-    },
-    runs: {
-      began: ({ life, key, isTwin, authorised, nowMs }) => {
-        const [id = "", wizard] = key.split(" ")
-        const command = ids.get(id)
-        const name = `${command?.name ?? short(id)} at ${wizard}`
-        if (command === undefined || !mayRun(command)) violate(`P7 P25 P29: ${name} runs, and may not`)
-        if (isTwin) violate(`P26: a second instance runs ${name}`)
-        if (!authorised) violate(`P29: ${name} runs although its author has no authority`)
-        if (running.has(key)) violate(`P31: two runs of ${name} at a time`)
-        if (isEnded(key)) violate(`P25: ${name} runs after its end`)
-        if (
-          command !== undefined &&
-          chains.get(key) === undefined &&
-          nowMs / 1000 - command.event.created_at > staleSeconds
-        )
-          violate(`P25: ${name} is stale, and runs`)
-        if (command?.deadlineMs !== undefined && nowMs > command.deadlineMs + 10_000)
-          violate(`P16: ${name} begins after its deadline`)
-        const lost = unknown.get(key) ?? 0
-        if (plan.repeat === "never" && lost > (asked.get(key) ?? 0) && !losesHome)
-          violate(`P31: ${name} may not be repeated, and is, without a person's word`)
-        running.set(key, life)
-      },
-      over: (key) => void running.delete(key),
-      gone: (life) => {
-        for (const [key, owner] of running) {
-          if (owner !== life) continue
-          running.delete(key)
-          unknown.set(key, (unknown.get(key) ?? 0) + 1)
-        }
-      },
-    },
+    runs: openRuns(ledger, isRestored),
     instanceIsTwin: (instance) => void twins.add(instance),
-    unsettled: (look) =>
-      [...names.values()]
-        .filter((one) => !isPoison(one))
-        .flatMap((one) =>
-          one.targets.flatMap((wizard) => {
-            const key = keyOf(one.event.id, wizard)
-            if (isEnded(key)) return []
-            const last = [...(chains.get(key)?.values() ?? [])].sort((a, b) => a.n - b.n).at(-1)
-            // What a lost home had begun is below the floor of the next by now, and stays as it is.
-            if ((last === undefined || isLost) && !must(one, wizard, look)) return []
-            return [`${one.name} at ${wizard}: ${last?.status ?? "not taken up"}`]
-          }),
-        ),
-    verdict: ({ db, held, honest }) => {
-      for (const one of names.values()) {
-        for (const wizard of one.targets) {
-          const chain = [...(chains.get(keyOf(one.event.id, wizard))?.values() ?? [])]
-          const fault = chain.length === 0 || isPoison(one) ? undefined : checkChain(chain)
-          if (fault !== undefined) violate(`P1: ${one.name} at ${wizard}: ${fault}`)
-          if (isPoison(one) || chain.length === 0) continue
-          const row = ask(db, "SELECT state, ended FROM command WHERE id = ? AND wizard = ?").get(
-            one.event.id,
-            wizard,
-          ) as { state: string; ended: number } | undefined
-          if (row !== undefined && (row.ended !== 1 || row.state !== chain.sort((a, b) => a.n - b.n).at(-1)?.status))
-            violate(`P1: ${one.name} at ${wizard} is ${row.state} in the store, and not so on the relays`)
-        }
-      }
-      const open = ask(db, "SELECT count(*) FROM attempt WHERE ended_ms IS NULL").pluck().get()
-      if (open !== 0) violate(`P31: ${String(open)} attempts are open in the end`)
-      const dead = ask(db, "SELECT event_id, error FROM outbox WHERE state = 'dead'").all() as {
-        event_id: string
-        error: string
-      }[]
-      for (const { event_id, error } of dead) violate(`P3: ${short(event_id)} is a dead letter: ${error}`)
-      // That a command was acknowledged is of no use once its end is told.
-      const isLasting = `json_extract(payload, '$.content') <> '👀'`
-      const owed = ask(db, `SELECT event_id FROM outbox WHERE kind = 'publish' AND state <> 'dead' AND ${isLasting}`)
-        .pluck()
-        .all() as string[]
-      for (const relay of honest)
-        for (const id of owed) if (held.get(relay)?.has(id) !== true) violate(`P3: ${relay} never got ${short(id)}`)
-    },
+    unsettled: (look) => unsettled(ledger, look),
+    verdict: (look) => verdict(ledger, look),
   }
 }
 
-/** As the limits say; a command that is older when it is first seen never runs. */
-const staleSeconds = 14 * 24 * 3600
+/** One for each change that is worth a word, and an answer for each newcomer. */
+const beatsMax = 6
 
 export const keyOf = (command: string, wizard: string): string => `${command} ${wizard}`
-
-const short = (id: string): string => id.slice(0, 8)

@@ -8,17 +8,17 @@ import type { Client, SimulatedRelay } from "./relay.ts"
 import type { Owner, Timeline } from "./timeline.ts"
 
 export interface Network {
-  readonly socketFor: (process: Owner, hears: WireHears) => SocketShape
+  readonly socketFor: (process: Owner, listen: (url: string) => WireHears) => SocketShape
   /** Nothing passes to or from that relay until then. */
   readonly stall: (url: string, forMs: number) => void
   /** How long a frame takes at most. */
   readonly delay: (url: string, mostMs: number) => void
 }
 
-/** What the model looks at on the wire, where the process stands. */
+/** What the model looks at on one socket, where the process stands. */
 export interface WireHears {
-  readonly sent: (url: string, text: string) => void
-  readonly received: (url: string, text: string) => void
+  readonly sent: (text: string) => void
+  readonly received: (text: string) => void
 }
 
 export const openNetwork = (options: {
@@ -58,7 +58,7 @@ export const openNetwork = (options: {
     const hear = (text: string): void => {
       if (closed) return
       if (paused !== undefined) return void paused.push(text)
-      hears.received(url, text)
+      hears.received(text)
       handlers.message(text)
     }
     const end = (code: number, reason: string): void => {
@@ -85,7 +85,7 @@ export const openNetwork = (options: {
           open = false
           return relay?.gone(client)
         }
-        const text = JSON.stringify(frame)
+        const text = typeof frame === "string" ? frame : JSON.stringify(frame)
         toProcess(() => hear(text), lateMs)
       },
       drop: (code, reason) => {
@@ -107,7 +107,7 @@ export const openNetwork = (options: {
     return {
       send: (text: string) => {
         if (closed || !process.alive) return
-        hears.sent(url, text)
+        hears.sent(text)
         toRelay(() => open && relay?.message(client, text))
       },
       ping: () => {
@@ -135,8 +135,8 @@ export const openNetwork = (options: {
   }
 
   return {
-    socketFor: (process, hears) => ({
-      connect: (url, handlers, limits) => connect(process, hears, url, handlers, limits),
+    socketFor: (process, listen) => ({
+      connect: (url, handlers, limits) => connect(process, listen(url), url, handlers, limits),
     }),
     stall: (url, forMs) => void stalled.set(url, timeline.nowMs() + forMs),
     delay: (url, mostMs) => void delays.set(url, mostMs),

@@ -6,17 +6,17 @@
  *     said OK to it holds. The others lie: they leave out, forget, and refuse for good.
  */
 import type { ChanceShape } from "../../../src/services/chance.ts"
-import { matches, type Filter } from "../../../actors/subscription.ts"
 import type { NostrEvent } from "../../../src/protocol/event.ts"
 import { tagValue } from "../../../src/protocol/event.ts"
 import { Kind, keepingOf } from "../../../src/protocol/kinds.ts"
+import { tagConditions, tagSetsOf, type Filter, type TagSets } from "../../../src/relay/filter.ts"
 import { forge } from "./forge.ts"
 import type { RelayFaults, RelaySpec } from "./plan.ts"
 
 /** One socket, as the relay sees it. */
 export interface Client {
-  /** `lateMs` holds this frame alone back, so that others overtake it. */
-  readonly send: (frame: readonly unknown[], lateMs?: number) => void
+  /** `lateMs` holds this frame alone back, so that others overtake it; a text goes as it is. */
+  readonly send: (frame: readonly unknown[] | string, lateMs?: number) => void
   readonly drop: (code: number, reason: string) => void
 }
 
@@ -39,7 +39,7 @@ export interface SimulatedRelay {
 }
 
 interface Session {
-  readonly subscriptions: Map<string, Filter>
+  readonly subscriptions: Map<string, Matcher>
   challenge: string | undefined
   authenticated: boolean
 }
@@ -61,6 +61,7 @@ export const openRelay = (options: {
   const deliver = (client: Client, id: string, event: NostrEvent, stored: boolean): void => {
     if (!spec.honest && strikes(stored ? faults.dropStored : faults.dropLive)) return
     if (strikes(faults.forge)) client.send(["EVENT", id, forge(event, chance)])
+    if (strikes(faults.garble)) client.send(garbage[Math.floor(chance.next() * garbage.length)] as string)
     if (strikes(faults.confuse)) client.send(["EVENT", `${id}x`, event])
     client.send(["EVENT", id, event], !spec.honest && strikes(faults.reorder) ? chance.next() * 2000 : 0)
     if (strikes(faults.duplicate)) client.send(["EVENT", id, event])
@@ -86,7 +87,7 @@ export const openRelay = (options: {
 
   const fanOut = (event: NostrEvent): void => {
     for (const [client, session] of sessions)
-      for (const [id, filter] of session.subscriptions) if (matches(filter, event)) deliver(client, id, event, false)
+      for (const [id, isWanted] of session.subscriptions) if (isWanted(event)) deliver(client, id, event, false)
   }
 
   const challenge = (client: Client, session: Session): void => {
@@ -105,9 +106,10 @@ export const openRelay = (options: {
     if (bars(client, session)) return client.send(["CLOSED", id, "auth-required: who are you?"])
     if (strikes(faults.close))
       return client.send(["CLOSED", id, chance.next() < 0.5 ? "error: try again" : "rate-limited: slower"])
-    session.subscriptions.set(id, filter)
+    const isWanted = matcher(filter)
+    session.subscriptions.set(id, isWanted)
     const found = [...events.values()]
-      .filter((event) => matches(filter, event))
+      .filter(isWanted)
       .sort((a, b) => b.created_at - a.created_at || (a.id < b.id ? -1 : 1))
     const page = found.slice(0, Math.min(spec.cap, filter.limit ?? Number.POSITIVE_INFINITY))
     const shuffled = strikes(faults.shuffle) ? page.toReversed() : page
@@ -173,7 +175,7 @@ export const openRelay = (options: {
     },
     whisper: (event) => {
       for (const [client, session] of sessions)
-        for (const [id, filter] of session.subscriptions) if (matches(filter, event)) client.send(["EVENT", id, event])
+        for (const [id, isWanted] of session.subscriptions) if (isWanted(event)) client.send(["EVENT", id, event])
     },
     faults: (given) => {
       faults = given
@@ -192,4 +194,41 @@ export const openRelay = (options: {
       up = true
     },
   }
+}
+
+/** P24. */
+const garbage: readonly string[] = [
+  "",
+  "null",
+  "[]",
+  '["EVENT"',
+  '["EVENT","commands/1",{"id":7}]',
+  '["EOSE",{}]',
+  '["OK",null,"yes"]',
+  '["CLOSED"]',
+  '["AUTH",5]',
+  `["NOTICE",${"[".repeat(2000)}${"]".repeat(2000)}]`,
+  '["EVENT","own/1",{"id":"\\ud800","kind":1e400,"tags":[[[]]],"content":"\\u0000"}]',
+]
+
+type Matcher = (event: NostrEvent) => boolean
+
+/** A filter that is asked of every event of the relay. */
+const matcher = (filter: Filter): Matcher => {
+  const { ids, authors, kinds, since = 0, until = Infinity } = filter
+  const conditions = tagConditions(filter)
+  return (event) =>
+    event.created_at >= since &&
+    event.created_at <= until &&
+    kinds?.includes(event.kind) !== false &&
+    authors?.includes(event.pubkey) !== false &&
+    ids?.includes(event.id) !== false &&
+    conditions.every(([name, values]) => values.some((value) => tagsOf(event).get(name)?.has(value)))
+}
+
+const tagSets = new WeakMap<NostrEvent, TagSets>()
+const tagsOf = (event: NostrEvent): TagSets => {
+  const sets = tagSets.get(event) ?? tagSetsOf(event)
+  tagSets.set(event, sets)
+  return sets
 }

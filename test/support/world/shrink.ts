@@ -25,10 +25,11 @@ export const shrink = async (plan: Plan, fails: (plan: Plan) => Promise<boolean>
     await attempt({ ...best, wizards: best.wizards.filter((other) => other !== name), ops: rest })
   }
   for (const { url } of best.relays.toReversed()) {
-    if (best.relays.length === 1) break
+    // A start names one at the least.
+    if (!best.relays.some((relay) => relay.url !== url && relay.late !== true)) continue
     const ops = best.ops.flatMap((op): Op[] => {
       if ("relay" in op) return op.relay === url ? [] : [op]
-      if (op.type !== "command") return [op]
+      if (op.type !== "command" && op.type !== "cancel") return [op]
       const relays = op.relays.filter((relay) => relay !== url)
       return relays.length === 0 ? [] : [{ ...op, relays }]
     })

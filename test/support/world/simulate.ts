@@ -5,7 +5,8 @@
  */
 import { parseArgs } from "node:util"
 import { systemClock } from "../../../src/services/clock.ts"
-import { planOf, type Plan } from "./plan.ts"
+import { planOf } from "./plan-of.ts"
+import type { Plan } from "./plan.ts"
 import { shrink } from "./shrink.ts"
 import { runWorld } from "./world.ts"
 

@@ -9,7 +9,8 @@ import type { Model } from "./model.ts"
 import type { WireHears } from "./network.ts"
 
 export interface WireWatch {
-  readonly hears: (wizard: string, identity: string) => WireHears
+  /** Of one more socket. */
+  readonly listen: (url: string) => WireHears
   readonly moved: (db: SQLite.Database, move: CursorMove, nowMs: number) => void
 }
 
@@ -17,14 +18,15 @@ export const watchWire = (options: {
   readonly model: Model
   readonly db: () => SQLite.Database | undefined
   readonly nowMs: () => number
+  /** Their names by their keys. */
+  readonly wizards: ReadonlyMap<string, string>
   readonly honest: ReadonlySet<string>
   /** Where the clock is set by others, a moment of the past may come again. */
   readonly steps: boolean
 }): WireWatch => {
-  const { model, db, nowMs, honest, steps } = options
+  const { model, db, nowMs, wizards, honest, steps } = options
   /** By identity and relay: genuine commands that came and were not seen to be committed. */
   const came = new Map<string, { readonly id: string; readonly atMs: number }[]>()
-  const wizards = new Map<string, string>()
   /** What was asked before in this life: the first time looks back the whole way. */
   const deep = new Set<string>()
 
@@ -59,14 +61,16 @@ export const watchWire = (options: {
   }
 
   return {
-    hears: (wizard, identity) => {
-      wizards.set(identity, wizard)
+    listen: (url) => {
+      let identity = ""
       return {
-        sent: (url, text) => {
-          if (text.startsWith('["REQ","commands/')) asked(identity, url, text)
+        sent: (text) => {
+          // Whose socket it is shows by what it asks for first.
+          if (text.startsWith('["REQ","own/')) identity = authorIn(text)
+          else if (text.startsWith('["REQ","commands/')) asked(identity, url, text)
           else if (text.startsWith('["EVENT",')) model.told((JSON.parse(text) as [string, NostrEvent])[1], url)
         },
-        received: (url, text) => text.startsWith('["EVENT","commands/') && given(identity, url, text),
+        received: (text) => text.startsWith('["EVENT","commands/') && given(identity, url, text),
       }
     },
     moved: (store, { identity, relay, subscription, atMs }, now) => {
@@ -86,8 +90,10 @@ export const watchWire = (options: {
       const floor = Math.max(floorOf(store, identity, relay) ?? 0, rosterSince(store))
       const wizard = wizards.get(identity) ?? ""
       for (const { id } of earlier) {
-        if (isCommitted(store, id, wizard) || (model.byId(id)?.event.created_at ?? 0) < floor) continue
-        model.violate(`P28: the cursor of ${wizard} at ${relay} passed ${model.byId(id)?.name}, which is not committed`)
+        const one = model.byId(id)
+        if (one === undefined || model.mayLapse(one) || one.event.created_at < floor || isCommitted(store, id, wizard))
+          continue
+        model.violate(`P28: the cursor of ${wizard} at ${relay} passed ${one.name}, which is not committed`)
       }
     },
   }
@@ -109,3 +115,6 @@ const isCommitted = (store: SQLite.Database, id: string, wizard: string): boolea
     store,
     "SELECT 1 FROM actor WHERE name = @actor UNION ALL SELECT 1 FROM dead_letter WHERE actor = @actor UNION ALL SELECT 1 FROM seen WHERE id = @id AND wizard = @wizard LIMIT 1",
   ).get({ actor: `command/${id}/${wizard}`, id, wizard }) !== undefined
+
+const authorIn = (text: string): string =>
+  (JSON.parse(text) as [string, string, { readonly authors: readonly string[] }])[2].authors[0] as string

@@ -3,24 +3,16 @@
  * peace after the faults, watched by the model. The same plan makes the same world, to the last event.
  */
 import { createHash } from "node:crypto"
-import type { NostrEvent, Tag } from "../../../src/protocol/event.ts"
-import { Kind } from "../../../src/protocol/kinds.ts"
-import {
-  amend,
-  isRosterFault,
-  parseRoster,
-  rosterTemplate,
-  type Roster,
-  type RosterChange,
-} from "../../../src/protocol/roster.ts"
+import { isPaused } from "../../../src/runtime/verbs.ts"
 import { seededChance } from "../../../src/services/chance.ts"
-import { openDisk, type Disk, type StopPoint } from "./disk.ts"
-import { forge } from "./forge.ts"
+import type { Disk } from "./disk.ts"
+import { happenings } from "./happenings.ts"
+import { openHomes } from "./homes.ts"
 import { openKeyring } from "./keyring.ts"
-import { startLife, type Life } from "./life.ts"
-import { openModel, type Look } from "./model.ts"
+import { openModel, type Look, type Model } from "./model.ts"
 import { openNetwork } from "./network.ts"
-import type { Author, Op, Plan } from "./plan.ts"
+import { openPeople } from "./people.ts"
+import type { Plan } from "./plan.ts"
 import { openRelay, type SimulatedRelay } from "./relay.ts"
 import { openTimeline } from "./timeline.ts"
 
@@ -33,17 +25,6 @@ export interface Outcome {
   readonly trace: readonly string[]
   /** Processes that were started. */
   readonly lives: number
-}
-
-interface Home {
-  readonly disk: Disk
-  readonly isTwin: boolean
-  life: Life | undefined
-  /** Where the next process-stop waits. */
-  stop:
-    | { readonly point: StopPoint; skip: number; readonly how: "process" | "power"; readonly downMs: number }
-    | undefined
-  lives: number
 }
 
 const epochMs = 1_800_000_000_000
@@ -68,9 +49,11 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
   const note = (line: string): void => {
     if (options.keepTrace === true) lines.push(`${timeline.nowMs().toFixed(3)}   ${line}`)
   }
+  const nowMs = (): number => epochMs + timeline.nowMs()
   const keyring = await openKeyring(plan.signatures)
   const pubkeyOf = (name: string): string => keyring.signer(name).pubkey
-  const model = openModel({ plan, bornSeconds: epochMs / 1000, wizardKeys: new Set(plan.wizards.map(pubkeyOf)) })
+  const wizardKeys = new Set(plan.wizards.map(pubkeyOf))
+  const model: Model = openModel({ plan, bornSeconds: epochMs / 1000, nowMs, wizardKeys })
   const relays = new Map<string, SimulatedRelay>()
   for (const [at, spec] of plan.relays.entries()) {
     const relay = openRelay({
@@ -84,326 +67,88 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
     })
     relays.set(spec.url, relay)
   }
-  const relayOf = (url: string): SimulatedRelay => relays.get(url) as SimulatedRelay
   const network = openNetwork({ timeline, chance: seededChance(plan.seed * 13 + 1), relays })
   const fate = seededChance(plan.seed * 17 + 2)
-  let offsetMs = 0
-  let full = false
-  let syncMsMax = 20
-  let truceMs = 0
-  let peace = false
-  let lives = 0
-  const cuts = plan.ops.flatMap((op) => (op.type === "kill" && op.how === "power" ? [op.atMs] : []))
-  const homeNow = (isTwin: boolean): Home => ({ disk: openDisk(), isTwin, life: undefined, stop: undefined, lives: 0 })
-  const main = homeNow(false)
-  const homes = [main]
-  let saved: Buffer | undefined
-
-  const start = (home: Home): void => {
-    if (home.life !== undefined) return
-    trace(`${home.isTwin ? "the twin" : "the home"} starts`)
-    home.lives++
-    home.life = startLife({
-      plan,
-      isTwin: home.isTwin,
-      timeline,
-      epochMs,
-      offsetMs: () => offsetMs,
-      keyring,
-      network,
-      disk: home.disk,
-      chance: seededChance(plan.seed * 31 + home.lives * 2 + (home.isTwin ? 1 : 0)),
-      model,
-      disturbs: {
-        stops: (point) => {
-          const { stop } = home
-          if (stop === undefined || stop.point !== point || peace) return false
-          stop.skip -= 1
-          return stop.skip < 0
-        },
-        stop: () => {
-          const { how, downMs } = home.stop ?? { how: "process" as const, downMs: 1000 }
-          home.stop = undefined
-          kill(home, how, downMs)
-        },
-        hasRoom: () => !full,
-        mayLosePower: () =>
-          home.stop?.how === "power" || cuts.some((at) => at >= timeline.nowMs() && at < timeline.nowMs() + 5000),
-        syncMsMax: () => syncMsMax,
-      },
-      trace,
-      note,
-      ended: (reason) => {
-        trace(`the process ends by itself: ${reason}`)
-        timeline.at(timeline.nowMs(), () => kill(home, "process", 1000))
-      },
-    })
-    if (home.isTwin) model.instanceIsTwin(home.life.instance)
-    lives++
-  }
-  const kill = (home: Home, how: "process" | "power", downMs: number): void => {
-    const { life } = home
-    if (life === undefined) return
-    trace(`${home.isTwin ? "the twin" : "the home"} is stopped (${how})`)
-    life.owner.alive = false
-    home.life = undefined
-    home.disk.crash(how === "power" ? (most) => Math.floor(fate.next() * most) : undefined)
-    model.runs.gone(life.owner)
-    if (!home.isTwin) timeline.at(timeline.nowMs() + downMs, () => start(home))
-  }
-  /** Relays as good as they can be, for as long as only then it is known what must come of it. */
-  const truce = (forMs: number): void => {
-    truceMs = Math.max(truceMs, timeline.nowMs() + forMs)
-    for (const relay of relays.values()) {
-      relay.faults({})
-      relay.start()
-      network.stall(relay.spec.url, 0)
-      network.delay(relay.spec.url, 40)
-      // What was under way on a road that stalled would come only much later.
-      relay.cut(1006)
-    }
-  }
-
-  const write = async (op: {
-    readonly author: Author
-    readonly form: "command" | "note"
-    readonly body: string
-    readonly targets: readonly string[]
-    readonly name: string
-    readonly createdAt: number
-    readonly deadlineMs?: number
-    readonly priority?: string
-  }): Promise<NostrEvent> => {
-    const { author, form, body, targets, name, createdAt, deadlineMs, priority } = op
-    const tags: Tag[] =
-      form === "note"
-        ? []
-        : [
-            // P13, P18: some without a name of their own.
-            ...(name.endsWith("7") ? [] : [["d", name]]),
-            ...targets.map((target) => ["p", pubkeyOf(target)]),
-            ...(deadlineMs === undefined ? [] : [["deadline", String(Math.floor(deadlineMs / 1000))]]),
-            ...(priority === undefined ? [] : [["priority", priority]]),
-          ]
-    const content = form === "note" ? `${targets.map((target) => `@${target}`).join(" ")} ${body}` : body
-    const event = await keyring.write(author, {
-      kind: form === "note" ? Kind.note : Kind.command,
-      created_at: createdAt,
-      tags: form === "note" ? [["nonce", name]] : tags,
-      content,
-    })
-    const hasDeadline = deadlineMs !== undefined && form === "command"
-    model.issue({
-      name,
-      event,
-      author,
-      body,
-      targets,
-      deadlineMs: hasDeadline ? Math.floor(deadlineMs / 1000) * 1000 : undefined,
-    })
-    trace(`${author} writes ${name} ${event.id}`)
-    return event
-  }
-  const nowMs = (): number => epochMs + timeline.nowMs()
-  let roster: Roster | undefined
-  const amendRoster = async (...changes: RosterChange[]): Promise<void> => {
-    const next = amend(roster, ...changes)
-    if (isRosterFault(next)) throw new Error(next.reason)
-    const event = await keyring.write("council", rosterTemplate(next, Math.floor(nowMs() / 1000)))
-    roster = parseRoster(event) as Roster
-    for (const relay of relays.values()) relay.give(event)
-  }
-
-  const apply = async (op: Op): Promise<void> => {
-    trace(`op ${op.type}`)
-    const isTruce = timeline.nowMs() < truceMs
-    switch (op.type) {
-      case "command": {
-        const createdAt = Math.floor(nowMs() / 1000) - op.ageSeconds
-        const { deadlineSeconds } = op
-        const deadlineMs = deadlineSeconds === undefined ? undefined : nowMs() + deadlineSeconds * 1000
-        if (model.issued(op.name) !== undefined) return
-        const event = await write({ ...op, createdAt, ...(deadlineMs !== undefined && { deadlineMs }) })
-        for (const url of op.relays) timeline.at(timeline.nowMs() + fate.next() * 3000, () => relayOf(url).give(event))
-        return
-      }
-      case "at-floor": {
-        const floor = main.life?.store.cursor.floor(pubkeyOf(op.target), op.relay)
-        if (floor === undefined) return
-        const event = await write({
-          ...op,
-          author: "operator",
-          form: "command",
-          body: "just in time",
-          targets: [op.target],
-          createdAt: floor,
-        })
-        return relayOf(op.relay).give(event)
-      }
-      case "republish": {
-        const issued = model.issued(op.name)
-        return issued === undefined ? undefined : relayOf(op.relay).give(issued.event)
-      }
-      case "forge": {
-        const issued = model.issued(op.name)
-        return issued === undefined ? undefined : relayOf(op.relay).whisper(forge(issued.event, fate))
-      }
-      case "faults":
-        if (isTruce) return
-        relayOf(op.relay).faults(op.faults)
-        timeline.at(timeline.nowMs() + op.forMs, () => relayOf(op.relay).faults({}))
-        return
-      case "delay":
-        return network.delay(op.relay, op.mostMs)
-      case "cut":
-        return isTruce ? undefined : relayOf(op.relay).cut(op.code)
-      case "stall":
-        return isTruce ? undefined : network.stall(op.relay, op.forMs)
-      case "restart-relay":
-        if (isTruce) return
-        relayOf(op.relay).stop(op.loseData)
-        timeline.at(timeline.nowMs() + op.downMs, () => relayOf(op.relay).start())
-        return
-      case "kill":
-        return isTruce ? undefined : kill(main, op.how, op.downMs)
-      case "kill-at":
-        if (!isTruce) main.stop = { ...op }
-        return
-      case "disk-full":
-        full = true
-        timeline.at(timeline.nowMs() + op.forMs, () => {
-          full = false
-        })
-        return
-      case "slow-disk":
-        syncMsMax = op.mostMs
-        timeline.at(timeline.nowMs() + op.forMs, () => {
-          syncMsMax = 20
-        })
-        return
-      case "step-clock":
-        offsetMs += op.byMs
-        return
-      case "sleep":
-        if (main.life !== undefined && !isTruce) main.life.owner.frozenMs = timeline.nowMs() + op.forMs
-        return
-      case "copy-home":
-        saved = main.disk.copy()
-        return
-      case "restore-home":
-      case "lose-home": {
-        if (op.type === "restore-home" && saved === undefined) return
-        truce(op.downMs + 5 * minute)
-        kill(main, "process", op.downMs)
-        main.disk.replace(op.type === "restore-home" ? saved : undefined)
-        return
-      }
-      case "twin": {
-        const isAtWork = main.life?.hosts.every(({ status }) => ["idle", "busy", "paused"].includes(status().state))
-        if (isAtWork !== true || offsetMs !== 0 || main.life?.owner.frozenMs !== 0 || full) return
-        main.stop = undefined
-        truce(op.forMs + minute)
-        const twin = homeNow(true)
-        homes.push(twin)
-        // Where the relays are well again before it comes.
-        timeline.at(timeline.nowMs() + minute, () => isReached() && start(twin))
-        timeline.at(timeline.nowMs() + op.forMs, () => kill(twin, "process", 0))
-        return
-      }
-      case "revoke-deputy":
-        return amendRoster({ type: "revoke", pubkey: pubkeyOf("deputy") })
-    }
-  }
-
-  const calm = (): void => {
-    trace("peace")
-    peace = true
-    full = false
-    syncMsMax = 20
-    offsetMs = 0
-    main.stop = undefined
-    for (const home of homes) if (home.isTwin) kill(home, "process", 0)
-    for (const relay of relays.values()) {
-      relay.faults({})
-      relay.start()
-      network.stall(relay.spec.url, 0)
-    }
-    if (main.life !== undefined) main.life.owner.frozenMs = 0
-    start(main)
-  }
-
-  const lost = new Set(plan.ops.flatMap((op) => (op.type === "restart-relay" && op.loseData ? [op.relay] : [])))
-  const look = (): Look => ({
-    db: main.disk.look() as NonNullable<ReturnType<Disk["look"]>>,
-    held: new Map([...relays].map(([url, { events }]) => [url, new Set(events.keys())])),
-    honest: plan.relays.filter(({ honest, url }) => honest && !lost.has(url)).map(({ url }) => url),
+  const homes = openHomes({ plan, timeline, epochMs, keyring, network, model, fate, trace, note })
+  const people = openPeople({ plan, keyring, model, relays, nowMs, trace })
+  const added = new Map<string, number | undefined>()
+  const apply = happenings({
+    timeline,
+    model,
+    network,
+    relays,
+    homes,
+    people,
+    fate,
+    nowMs,
     pubkeyOf,
+    added,
+    trace,
   })
-  /** A person answers what waits for one. */
-  const retried = new Map<string, string>()
-  const answer = async (): Promise<void> => {
-    for (const { name, event, targets } of model.all()) {
-      for (const wizard of targets) {
-        const last = model.receipts(event.id, wizard).at(-1)
-        if (last?.status !== "interrupted" || retried.get(`${name} ${wizard}`) === last.id) continue
-        retried.set(`${name} ${wizard}`, last.id)
-        model.retried(event.id, wizard)
-        const createdAt = Math.floor(nowMs() / 1000)
-        const word = {
-          author: "operator",
-          form: "command",
-          body: `retry ${event.id.slice(0, 24)}`,
-          targets: [wizard],
-        } as const
-        const retry = await write({ ...word, name: `retry-${last.id.slice(0, 8)}`, createdAt })
-        for (const relay of relays.values()) relay.give(retry)
-      }
+  const { main } = homes
+
+  const has = (type: Plan["ops"][number]["type"]): boolean => plan.ops.some((op) => op.type === type)
+  const forgets = new Set(plan.ops.flatMap((op) => (op.type === "restart-relay" && op.loseData ? [op.relay] : [])))
+  const keeps = plan.relays.filter(({ honest, url }) => honest && !forgets.has(url)).map(({ url }) => url)
+  /** A home that is lost, or another clock, and nobody knows any more what was to be told to whom. */
+  const isTold = !has("lose-home") && !has("restore-home") && !has("step-clock")
+  const look = (): Look => {
+    const used = new Set(main.life?.council()?.relays.list())
+    return {
+      db: main.disk.look() as NonNullable<ReturnType<Disk["look"]>>,
+      held: new Map([...relays].flatMap(([url, { events }]) => (used.has(url) ? [[url, new Set(events.keys())]] : []))),
+      honest: keeps.filter((url) => used.has(url) && !added.has(url)),
+      late: new Map(
+        [...added].flatMap(([url, atMs]) =>
+          isTold && keeps.includes(url) && used.has(url) && atMs !== undefined ? [[url, atMs]] : [],
+        ),
+      ),
+      pubkeyOf,
     }
   }
-  const isReached = (): boolean =>
-    main.life?.hosts.every((host) => host.relays().every(({ state }) => state === "live")) === true
-  const backlog = (): number =>
-    plan.wizards.reduce((sum, name) => sum + (main.life?.store.outbox.countPending("publish", name) ?? 1), 0)
   const isBroken = (): boolean => model.violations.length > 0
 
+  /** In peace everything comes to its end, and all that is owed to its reader; a person helps where one is waited for. */
+  const rest = async (): Promise<void> => {
+    const until = timeline.nowMs() + peaceMsMax
+    for (;;) {
+      await timeline.run(timeline.nowMs() + 5 * minute, isBroken)
+      if (isBroken()) return
+      const council = main.life?.council()
+      if (council !== undefined) {
+        await people.answer((wizard) => isPaused(council.store, wizard))
+        main.life?.deadLetters("resend")
+      }
+      const backlog = plan.wizards.reduce((sum, name) => sum + (council?.publisher.backlog(name) ?? 1), 0)
+      const open = council === undefined ? ["no process"] : model.unsettled(look())
+      if (open.length === 0 && backlog === 0 && council?.store.outbox.deadPlaces().length === 0)
+        return model.verdict(look())
+      if (timeline.nowMs() < until) continue
+      const dead = council?.store.outbox.deadPlaces().length ?? 0
+      const owed = `${backlog} events are owed, ${dead} are dead letters`
+      return model.violate(`P2: in peace it never settles: ${open.join("; ") || owed}`)
+    }
+  }
+
   try {
-    await amendRoster(
-      ...(["operator", "deputy"] as const).map((label) => ({
-        type: "add-operator" as const,
-        pubkey: pubkeyOf(label),
-        label,
-      })),
-      ...plan.wizards.map((name) => ({
-        type: "add-wizard" as const,
-        name,
-        pubkey: pubkeyOf(name),
-        class: name === "timmy" ? ("local" as const) : ("worker" as const),
-      })),
-    )
+    await people.found()
     for (const op of plan.ops) timeline.at(op.atMs, () => apply(op))
-    timeline.at(5_000, () => start(main))
+    timeline.at(5_000, () => homes.start(main))
     await timeline.run(restOf(plan), isBroken)
     if (!isBroken()) {
-      calm()
-      const until = timeline.nowMs() + peaceMsMax
-      for (;;) {
-        await timeline.run(timeline.nowMs() + 5 * minute, isBroken)
-        if (isBroken()) break
-        await answer()
-        const open = main.life === undefined ? ["no process"] : model.unsettled(look())
-        if (open.length === 0 && backlog() === 0) {
-          model.verdict(look())
-          break
-        }
-        if (timeline.nowMs() < until) continue
-        model.violate(`P2: in peace it never settles: ${open.join("; ") || `${backlog()} events are owed`}`)
-        break
+      trace("peace")
+      homes.calm()
+      for (const relay of relays.values()) {
+        relay.faults({})
+        relay.start()
+        network.stall(relay.spec.url, 0)
       }
+      await rest()
     }
   } finally {
-    for (const home of homes) if (home.life !== undefined) home.life.owner.alive = false
+    homes.end()
     await timeline.settle()
-    for (const { disk } of homes) disk.close()
+    homes.close()
     timeline.close()
     process.off("unhandledRejection", lies)
   }
@@ -412,7 +157,7 @@ export const runWorld = async (plan: Plan, options: { readonly keepTrace?: boole
     hash: hash.digest("hex"),
     virtualMs: timeline.nowMs(),
     trace: lines,
-    lives,
+    lives: homes.lives(),
   }
 }
 
