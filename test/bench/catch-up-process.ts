@@ -12,6 +12,9 @@ import { Clock, sleep, systemClock, type ClockShape } from "../../src/services/c
 export interface Returned {
   /** From the beginning of the start until everything that the relay held is taken in and durable. */
   readonly seconds: number
+  /** Processor time of the thread that reads, and of all of them. */
+  readonly threadSeconds: number
+  readonly processSeconds: number
   /** The most that was ever resident. */
   readonly peakBytes: number
   /** Commands that ended `expired`. */
@@ -50,6 +53,8 @@ const life = Effect.gen(function* () {
       while (!isLive(runtime, startedMs)) await sleep(systemClock, 5)
       const returned: Returned = {
         seconds: (performance.now() - began) / 1000,
+        threadSeconds: secondsOf(process.threadCpuUsage()),
+        processSeconds: secondsOf(process.cpuUsage()),
         peakBytes: process.resourceUsage().maxRSS * 1024,
         expired: runtime.store.command.list(1_000_000, "expired").length,
         counts: runtime.counts(),
@@ -59,6 +64,8 @@ const life = Effect.gen(function* () {
     }),
   )
 }).pipe(Effect.scoped)
+
+const secondsOf = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e6
 
 /** Everything that was stored of commands is taken: the cursor moves with the last of it, to when this reading began. */
 const isLive = ({ wizards, store }: Runtime, startedMs: number): boolean =>

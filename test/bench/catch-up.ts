@@ -40,22 +40,27 @@ export const catchUp = async (args: readonly string[]): Promise<void> => {
   const root = mkdtempSync(join(tmpdir(), "wizardly-catch-up-"))
   try {
     const empty = await away(join(root, "empty"), signatures, async () => [])
-    const before: number[] = []
+    const before: Checked[] = []
     const { events, returned } = await away(join(root, "full"), signatures, async (wizard) => {
       const came = await meanwhile(count, signatures, wizard)
       before.push(await verified(signatures, came))
       return came
     })
     const after = await verified(signatures, events)
-    const alone = (2 * events.length) / ((before[0] ?? 0) + after)
+    const checks = [...before, after]
+    const alone = (checks.length * events.length) / sum(checks.map(({ seconds }) => seconds))
+    const aloneProcess = sum(checks.map(({ processSeconds }) => processSeconds)) / checks.length
     const perSecond = events.length / returned.seconds
     const net = events.length / (returned.seconds - empty.returned.seconds)
     print(`${events.length} events came while it was away, signatures by ${signatures.backend}`)
     print(`until live                ${figure(perSecond)} events/s (${returned.seconds.toFixed(2)} s)`)
     print(
-      `signatures alone          ${figure(alone)} events/s (${[...before, after].map((s) => s.toFixed(2)).join(" s before, ")} s after)`,
+      `signatures alone          ${figure(alone)} events/s (${checks.map(({ seconds }) => seconds.toFixed(2)).join(" s before, ")} s after)`,
     )
     print(`until live / signatures   ${(perSecond / alone).toFixed(2)}`)
+    print(
+      `processor time            ${(returned.threadSeconds - empty.returned.threadSeconds).toFixed(2)} s of the thread that reads, ${(returned.processSeconds - empty.returned.processSeconds).toFixed(2)} s of all, above an empty return; the signatures alone ${aloneProcess.toFixed(2)} s`,
+    )
     print(
       `an empty return           ${empty.returned.seconds.toFixed(2)} s; without it ${net.toFixed(0)} events/s, ${(net / alone).toFixed(2)}`,
     )
@@ -132,9 +137,17 @@ const fill = (file: string, events: readonly NostrEvent[]): void => {
   storage.close()
 }
 
-/** Seconds that the signatures alone take, given as readers give them: a page at a time, the next one while it is done. */
-const verified = async (signatures: Signatures, events: readonly NostrEvent[]): Promise<number> => {
+interface Checked {
+  readonly seconds: number
+  readonly processSeconds: number
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
+
+/** What the signatures alone take, given as readers give them: a page at a time, the next one while it is done. */
+const verified = async (signatures: Signatures, events: readonly NostrEvent[]): Promise<Checked> => {
   const began = performance.now()
+  const beganUsage = process.cpuUsage()
   const pages = Array.from({ length: Math.ceil(events.length / pageRows) }, (_, n) =>
     events.slice(n * pageRows, (n + 1) * pageRows),
   ).values()
@@ -144,7 +157,8 @@ const verified = async (signatures: Signatures, events: readonly NostrEvent[]): 
         if (!(await signatures.verifier.verify(page)).every(Boolean)) throw new Error("a signature that is none")
     }),
   )
-  return (performance.now() - began) / 1000
+  const { user, system } = process.cpuUsage(beganUsage)
+  return { seconds: (performance.now() - began) / 1000, processSeconds: (user + system) / 1e6 }
 }
 
 const pageRows = 512
