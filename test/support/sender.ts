@@ -12,7 +12,7 @@ export interface Sender {
 /** Under way at a time. */
 const inFlightMax = 16
 /** A line on which nothing came for so long, although something should have, is taken for dead. */
-const silenceMsMax = 1500
+const silenceMsMax = 3000
 const reconnectMs = 50
 
 interface Letter {
