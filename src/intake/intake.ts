@@ -149,6 +149,8 @@ export const openIntake = (options: IntakeOptions): Intake => {
       if (
         receipt !== undefined &&
         receipt.wizard === wizard &&
+        // Its own echo: nothing is said before it is in the journal.
+        receipt.instance !== options.instance &&
         !store.outbox.holds(commandActor(receipt.command, wizard), event.id)
       )
         receipts.push(receipt)

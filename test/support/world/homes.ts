@@ -67,7 +67,7 @@ export const openHomes = (options: {
     life: undefined,
     downMs: 0,
     stop: undefined,
-    restMs: 1000,
+    restMs: restMs,
     lives: 0,
   })
   const main = homeNow(false)
@@ -105,9 +105,9 @@ export const openHomes = (options: {
       },
       ended: (reason) => {
         trace(`the process ends by itself: ${reason}`)
-        const { life, restMs } = home
-        home.restMs = 1000
-        timeline.at(timeline.nowMs(), () => home.life === life && kill(home, "process", restMs))
+        const { life, restMs: downMs } = home
+        home.restMs = restMs
+        timeline.at(timeline.nowMs(), () => home.life === life && kill(home, "process", downMs))
       },
     })
   }
@@ -158,5 +158,8 @@ export const openHomes = (options: {
     },
   }
 }
+
+/** As whoever watches over it starts it again. */
+const restMs = 10_000
 
 const nameOf = ({ isTwin }: Home): string => (isTwin ? "the twin" : "the home")

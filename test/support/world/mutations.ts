@@ -7,88 +7,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-
-interface Mutation {
-  readonly file: string
-  readonly from: string
-  readonly to: string
-}
-
-export const mutations: Readonly<Record<string, readonly Mutation[]>> = {
-  "cursor moved before verification": [
-    {
-      file: "actors/relay-intake.ts",
-      from: "  const add = (item: Item): void => {\n",
-      to: `  const add = (item: Item): void => {
-    if ("event" in item && item.request.phase() === "live")
-      void deps
-        .take({ subscription: item.request.subscription, relay: deps.url, events: [], cursorMs: item.atMs, phase: "live" })
-        .catch(() => undefined)
-`,
-    },
-  ],
-  "cursor moved before commit": [
-    {
-      file: "src/intake/intake.ts",
-      from: "    await engine.deliverWith(envelopes, (outcomes) => {\n",
-      to: "    await engine.write(() => moveCursor(batch))\n    await engine.deliverWith(envelopes, (outcomes) => {\n",
-    },
-  ],
-  "batch dropped after a failed commit": [
-    {
-      file: "actors/relay-intake.ts",
-      from: "      deps.failed(subscription, error)\n      return\n",
-      to: "      return void error\n",
-    },
-  ],
-  "since exclusive": [{ file: "actors/paging.ts", from: "{ since: window.since }", to: "{ since: window.since + 1 }" }],
-  "dedupe before verification": [
-    {
-      file: "actors/relay-reading.ts",
-      from: "  const reported = new Set<string>()\n",
-      to: "  const reported = new Set<string>()\n  const early = new Set<string>()\n",
-    },
-    {
-      file: "actors/relay-reading.ts",
-      from: "      deps.intake.push(asked, event, !asked.ended, bytes)\n",
-      to: "      if (early.has(event.id)) return true\n      early.add(event.id)\n      deps.intake.push(asked, event, !asked.ended, bytes)\n",
-    },
-  ],
-  "ack sent before it is durable": [
-    {
-      file: "src/engine/engine.ts",
-      from: "      await database.sync().then(\n        () => tell(group, written),\n",
-      to: "      tell(group, written)\n      await database.sync().then(\n        () => undefined,\n",
-    },
-  ],
-  "timer lost on restart": [
-    {
-      file: "src/engine/alarms.ts",
-      from: "  let closed = false\n",
-      to: "  let closed = false\n  const lost = new Set(store.timer.due(Number.MAX_SAFE_INTEGER, 1e6).map(({ effect }) => effect))\n",
-    },
-    {
-      file: "src/engine/alarms.ts",
-      from: "due.filter(({ actor }) => may(actor))",
-      to: "due.filter(({ actor, effect }) => may(actor) && !lost.has(effect))",
-    },
-  ],
-  "resend dropped": [{ file: "src/publish/publisher.ts", from: "    place = floor\n    pump()\n", to: "    pump()\n" }],
-  "stale command run": [
-    {
-      file: "src/intake/intake.ts",
-      from: "      stale: nowMs / 1000 - event.created_at > limits.commandAgeSecondsMax,\n",
-      to: "      stale: false,\n",
-    },
-  ],
-  "floor ignored": [
-    {
-      file: "src/intake/intake.ts",
-      from: "Math.max(relayFloor, options.authorFloor(event.pubkey))",
-      to: "Math.min(0, relayFloor)",
-    },
-  ],
-}
+import { mutate, mutations } from "./mutation-list.ts"
 
 const root = join(import.meta.dirname, "../../..")
 
@@ -104,14 +23,9 @@ for (const [name, changes] of Object.entries(mutations)) {
     for (const room of ["src", "actors", "machines", "test", "package.json"])
       cpSync(join(root, room), join(dir, room), { recursive: true })
     symlinkSync(join(root, "node_modules"), join(dir, "node_modules"))
-    for (const { file, from, to } of changes) {
-      const text = readFileSync(join(dir, file), "utf8")
-      const times = text.split(from).length - 1
-      if (times !== 1) throw new Error(`"${name}": its text stands ${times} times in ${file}, and must once`)
-      writeFileSync(
-        join(dir, file),
-        text.replace(from, () => to),
-      )
+    for (const change of changes) {
+      const file = join(dir, change.file)
+      writeFileSync(file, mutate(readFileSync(file, "utf8"), change))
     }
     const script = join(dir, "test/support/world/simulate.ts")
     const { status, stdout, stderr } = spawnSync(

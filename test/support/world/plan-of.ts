@@ -201,7 +201,8 @@ const away = (
     readonly target: string
   },
 ): void => {
-  const atMs = about.calmMs + 1000
+  // When every truce is over.
+  const atMs = about.calmMs + 15 * minute
   const command = {
     type: "command",
     author: "operator",
