@@ -20,6 +20,7 @@ import { roster } from "./cli/roster.ts"
 import { start } from "./cli/start.ts"
 import { trace } from "./cli/trace.ts"
 import { usageLayer } from "./cli/usage.ts"
+import { verify } from "./cli/verify.ts"
 import { verbCommands } from "./cli/verbs.ts"
 
 const runtime = Command.make("runtime").pipe(
@@ -29,6 +30,7 @@ const runtime = Command.make("runtime").pipe(
     dispatch,
     commands,
     trace,
+    verify,
     ps,
     outbox,
     operators,

@@ -36,6 +36,7 @@ const verbs = [
   "commands list",
   "trace",
   "trace show",
+  "verify",
   "ps",
   "outbox",
   "outbox list",
