@@ -14,6 +14,7 @@ import { invite, join, leave, remove } from "./cli/members.ts"
 import { operators } from "./cli/operators.ts"
 import { outbox } from "./cli/outbox.ts"
 import { ps } from "./cli/ps.ts"
+import { rebuild } from "./cli/rebuild.ts"
 import { relay } from "./cli/relay.ts"
 import { relays } from "./cli/relays.ts"
 import { roster } from "./cli/roster.ts"
@@ -31,6 +32,7 @@ const runtime = Command.make("runtime").pipe(
     commands,
     trace,
     verify,
+    rebuild,
     ps,
     outbox,
     operators,

@@ -37,6 +37,7 @@ const verbs = [
   "trace",
   "trace show",
   "verify",
+  "rebuild",
   "ps",
   "outbox",
   "outbox list",

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest"
 import { WebSocket } from "ws"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
 
 const running: CliProcess[] = []
 let folder: string
