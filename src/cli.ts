@@ -14,12 +14,14 @@ import { invite, join, leave, remove } from "./cli/members.ts"
 import { operators } from "./cli/operators.ts"
 import { outbox } from "./cli/outbox.ts"
 import { ps } from "./cli/ps.ts"
+import { rebuild } from "./cli/rebuild.ts"
 import { relay } from "./cli/relay.ts"
 import { relays } from "./cli/relays.ts"
 import { roster } from "./cli/roster.ts"
 import { start } from "./cli/start.ts"
 import { trace } from "./cli/trace.ts"
 import { usageLayer } from "./cli/usage.ts"
+import { verify } from "./cli/verify.ts"
 import { verbCommands } from "./cli/verbs.ts"
 
 const runtime = Command.make("runtime").pipe(
@@ -29,6 +31,8 @@ const runtime = Command.make("runtime").pipe(
     dispatch,
     commands,
     trace,
+    verify,
+    rebuild,
     ps,
     outbox,
     operators,

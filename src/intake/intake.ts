@@ -31,6 +31,7 @@ import { Schema } from "effect"
 import { judge, type LineageFault, type Reject, type Take } from "./judge.ts"
 import { openKin } from "./kin.ts"
 import { kinshipOf, type Kinship } from "./lineage.ts"
+import { isMuted, moderate, muteScope } from "./moderation.ts"
 
 /** What a relay connection hands over: verified, matching, in order of arrival. */
 export interface Batch {
@@ -183,7 +184,15 @@ export const openIntake = (options: IntakeOptions): Intake => {
     const envelopes: Envelope[] = []
     const judged: NostrEvent[] = []
     const refused = new Set<string>()
+    const mutes = new Set<string>()
     for (const event of fresh) {
+      const moderated = moderate(event, roster, wizard, store)
+      if (moderated !== undefined) {
+        envelopes.push(...moderated.envelopes)
+        for (const mute of moderated.mutes) mutes.add(mute)
+        judged.push(event)
+        continue
+      }
       const isBelow = event.created_at < Math.max(relayFloor, options.authorFloor(event.pubkey))
       const kinship = kinshipOf(event, roster, limits, find)
       if (!isBelow && kinship.is === "unknown") {
@@ -202,6 +211,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
     await engine.deliverWith(envelopes, (outcomes) => {
       const nowMs = clock.nowMs()
       for (const { id } of judged) store.seen.add(id, wizard, nowMs)
+      for (const mute of mutes) store.setting.put(muteScope, mute, String(nowMs))
       for (const author of refused) store.setting.put(refusedScope, author, String(nowMs))
       if (outcomes.includes("deferred")) held.add(batch.relay)
       if (!isOld) moveCursor(batch)
@@ -221,6 +231,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
 
   /** The `receive` of a command for this wizard, or why there is none. Adds whom it refuses to `refused`. */
   const envelopeOf = (event: NostrEvent, roster: Roster, kinship: Kinship, refused: Set<string>): Envelope | string => {
+    if (isMuted(event, roster, store)) return "muted"
     const nowMs = clock.nowMs()
     const child = event.pubkey === pubkey ? undefined : childOf(kinship)
     const verdict = judge({

@@ -85,7 +85,7 @@ export const subscriptionsOf = (options: {
     {
       name: "commands",
       filters: [
-        { kinds: [Kind.command, Kind.note], authors },
+        { kinds: [Kind.command, Kind.note, Kind.channelHide, Kind.channelMute], authors },
         { kinds: [Kind.command, Kind.note], "#p": [pubkey] },
       ],
       sinceMs: since("commands", floorMs),

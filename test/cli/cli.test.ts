@@ -36,6 +36,8 @@ const verbs = [
   "commands list",
   "trace",
   "trace show",
+  "verify",
+  "rebuild",
   "ps",
   "outbox",
   "outbox list",

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest"
 import { WebSocket } from "ws"
 import { startCli, temporaryHome, type CliProcess } from "../support/process.ts"
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
 
 const running: CliProcess[] = []
 let folder: string
@@ -93,6 +93,28 @@ it("P29: a child is taken up with its parents from the relay; without them, or a
 
   const trace = async (): Promise<string> => (await ended("trace", "show", child.id, "--home", dir)).stdout
   while (!(await trace()).includes("artifact-reported")) await new Promise((resolve) => setTimeout(resolve, 100))
+  const [, council = ""] = await cli.line(/^council +(npub1\w+)/)
+  const verified = await ended(
+    "verify",
+    child.id,
+    "--from-relay",
+    relay,
+    "--council",
+    council,
+    "--home",
+    join(folder, "other"),
+  )
+  expect(verified).toMatchObject({ code: 0, stderr: "" })
+  expect(verified.stdout).toMatch(/ok +lineage +@timmy: a wizard's child/)
+  expect(verified.stdout).toMatch(/unchecked +artifact +@timmy: whether .* is real: timmy-artifacts is not at hand/)
+  const here = await ended("verify", child.id.slice(0, 12), "--home", dir, "--json")
+  const findings = (JSON.parse(here.stdout) as { findings: { check: string; result: string; says: string }[] }).findings
+  expect(findings.filter(({ check, result }) => check === "artifact" && result === "holds")).toHaveLength(2)
+  const wrong = await ended("verify", child.id, "--from-relay", relay, "--council", allegro)
+  expect(wrong).toMatchObject({ code: 1, stdout: expect.stringMatching(/FALSE +roster/) })
+  expect((await ended("verify", "ab".repeat(32), "--home", dir)).code).toBe(3)
+  expect((await ended("verify", child.id, "--from-relay", "ws://127.0.0.1:1", "--home", dir)).code).toBe(5)
+
   const list = await ended("commands", "list", "--json", "--home", dir)
   const rows = JSON.parse(list.stdout) as { id: string; state: string; trace: string; reason: string | null }[]
   expect(rows.map(({ id, state, trace: tree }) => [id, state, tree]).toSorted()).toEqual(

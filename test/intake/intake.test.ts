@@ -259,6 +259,42 @@ describe("who may not command", () => {
     ))
 })
 
+describe("hide and mute", () => {
+  const hide = (id: string, author: string = keys.alexander) =>
+    write({ kind: 43, content: "{}", author, tags: [["e", id]] })
+
+  it("an operator's 43 cancels what has not begun, and nobody else's does", async () => {
+    const [one, two] = [write({ content: "@timmy one" }), write({ content: "@timmy two" })] as const
+    await room.intake.take(commands([one, two]))
+    await room.engine.deliver([{ actor: commandActor(two.id, "timmy"), cause: "begin", event: { type: "begin" } }])
+    await room.intake.take(commands([keys.member, keys.stranger, keys.kimi].map((key) => hide(one.id, key))))
+    expect([stateOf(room, one), stateOf(room, two)]).toEqual(["acknowledged", "working"])
+    await room.intake.take(commands([hide(one.id), hide(two.id), hide("ab".repeat(32))]))
+    expect([stateOf(room, one), stateOf(room, two)]).toEqual(["cancelled", "working"])
+    expect(room.store.command.get(commandActor(one.id, "timmy"))?.reason).toBe("hidden by an operator")
+  })
+
+  it("an operator's 44 mutes a member in that channel, never an operator nor a wizard", async () => {
+    const id = council.channels[0]?.id ?? ""
+    const said = (author: string) => write({ kind: 42, content: "@timmy x", author, tags: [["e", id, "", "root"]] })
+    const mute = (author: string, ...tags: Tag[]) =>
+      write({ kind: 44, content: "{}", author, tags: [["p", keys.member], ["p", keys.deputy], ...tags] })
+    const isHeard = async (author: string): Promise<boolean> => {
+      const before = room.counted.length
+      await room.intake.take(commands([said(author)]))
+      return !room.counted.slice(before).includes("muted")
+    }
+    await room.intake.take(commands([mute(keys.member, ["e", id]), mute(keys.alexander, ["e", "ab".repeat(32)])]))
+    expect(await isHeard(keys.member)).toBe(true)
+    room.clock.advance(1000)
+    await room.intake.take(commands([mute(keys.alexander, ["e", id])]))
+    const later = write({ kind: 42, content: "@timmy y", author: keys.member, tags: [["e", id, "", "root"]] })
+    await room.intake.take(commands([later]))
+    expect(room.counted.at(-1)).toBe("muted")
+    expect(await isHeard(keys.deputy)).toBe(true)
+  })
+})
+
 describe("a wizard's child", () => {
   const now = nowMs / 1000
   const root = write({ content: "@allegro see to it", tags: [["p", keys.allegro]] })
