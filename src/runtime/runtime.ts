@@ -8,6 +8,9 @@ import { openAlarms } from "../engine/alarms.ts"
 import { commandKind, commandProjection } from "../engine/commands.ts"
 import { openEngine, type EngineShape } from "../engine/engine.ts"
 import { upgradeActors } from "../engine/upgrade.ts"
+import { openChecks } from "../executors/checks.ts"
+import { sweepGuards } from "../executors/guarded.ts"
+import type { ExecutorHost } from "../executors/kind.ts"
 import { isOperator } from "../protocol/roster.ts"
 import { openPublisher } from "../publish/publisher.ts"
 import { SignaturePool } from "../identity/signature-pool.ts"
@@ -156,14 +159,21 @@ export const runtimeOver = (
     yield* Effect.addFinalizer(() => Effect.sync(outgoing.close))
     const readers = openRosterReaders()
     const relayLists = openRelayLists({ roster: rosters.inForce, engine, store, clock, limits })
-    for (const { name, className, signer, fresh, executor } of identities.wizards) {
+    const host = { guards: home.guards, outputs: home.outputs, env: process.env, clock, chance, limits, warn }
+    // Nothing of an earlier life may still be at work when what it left is taken up (P31).
+    yield* sweepGuards(host)
+    for (const { name, className, signer, fresh, executor: kind, settings, checks } of identities.wizards) {
       publisher.open(name, signer, relays)
-      const host = yield* openWizard({
+      const executorHost: ExecutorHost = { ...host, wizard: name, state: `${home.executors}/${name}` }
+      const executor = yield* kind.make(settings, executorHost)
+      const check = checks === undefined ? undefined : yield* openChecks(checks, executorHost)
+      const wizard = yield* openWizard({
         name,
         className,
         signer,
         freshKey: fresh,
         executor,
+        check,
         relays,
         home,
         instance,
@@ -184,8 +194,8 @@ export const runtimeOver = (
         count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
         reached: outgoing.nudge,
       })
-      yield* Effect.addFinalizer(() => Effect.sync(host.close))
-      wizards.push(host)
+      yield* Effect.addFinalizer(() => Effect.sync(wizard.close))
+      wizards.push(wizard)
     }
     // Nothing is due before its wizard knows its own past: a relay may tell that it ended (P25).
     const may = (actor: string): boolean => wizards.some(({ name, acts }) => actor.endsWith(`/${name}`) && acts())

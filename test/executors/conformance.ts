@@ -1,28 +1,24 @@
 /**
- * What every executor is held to, whatever it does: X1 to X4 of `executor.ts`. `make` gives a fresh one and a body that it
+ * What every executor is held to, whatever it does: X1 to X5 of `executor.ts`. `make` gives a fresh one and a body that it
  * can work on.
  */
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises"
 import { join, relative } from "node:path"
 import { Cause, Deferred, Effect, Exit, Fiber } from "effect"
 import { describe, expect, it } from "vitest"
-import { ExecutorFailed, type Executor, type Task } from "../../src/executors/executor.ts"
+import { ExecutorFailed, type Task } from "../../src/executors/executor.ts"
+import type { Candidate } from "./candidates.ts"
 import { ask, artifactsIn, taskOf, temporaryFolder } from "./workshop.ts"
-
-export interface Candidate {
-  readonly executor: Executor
-  readonly body: string
-}
 
 export const executorConformance = (name: string, make: () => Candidate | Promise<Candidate>): void => {
   describe(`executor ${name}`, () => {
     const given = async (number: number, home: string) => {
-      const { executor, body } = await make()
+      const { executor, body, host } = await make()
       const bare: Task = { ...taskOf(number), body }
-      if (!executor.needsClone) return { executor, task: bare }
+      if (!executor.needsClone) return { executor, host, task: bare }
       const artifacts = await artifactsIn(home)
       const clone = await Effect.runPromise(artifacts.prepare(bare))
-      return { executor, task: { ...bare, folder: clone.folder } }
+      return { executor, host, task: { ...bare, folder: clone.folder } }
     }
 
     it("bears its name and tells in one line whether it is ready", async () => {
@@ -53,14 +49,22 @@ export const executorConformance = (name: string, make: () => Candidate | Promis
     })
 
     it("X2: it can be interrupted as soon as it has begun, and a second run meets no trace of the first", async () => {
-      const { executor, task } = await given(1, await temporaryFolder())
+      const { executor, host, task } = await given(1, await temporaryFolder())
       const begun = Deferred.makeUnsafe<void>()
       const work = executor.run(task, () => void Deferred.doneUnsafe(begun, Effect.void))
       const fiber = Effect.runFork(work.pipe(Effect.ensuring(Deferred.succeed(begun, undefined))))
-      await Effect.runPromise(Deferred.await(begun).pipe(Effect.andThen(Fiber.interrupt(fiber)), Effect.timeout(2000)))
+      await Effect.runPromise(
+        Deferred.await(begun).pipe(Effect.andThen(Fiber.interrupt(fiber)), Effect.timeout(10_000)),
+      )
       expect(fiber.pollUnsafe()).toBeDefined()
+      expect(host.alive()).toEqual([])
       const outcome = await Effect.runPromise(executor.run(task, () => undefined))
       expect(outcome.text).not.toBe("")
+    })
+
+    it("X5: it can recover an attempt exactly where it says so", async () => {
+      const { executor } = await make()
+      expect(executor.recover !== undefined).toBe(executor.repeat === "resumable")
     })
 
     it("X3: it changes nothing outside its folder", async () => {
