@@ -3,6 +3,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit } from "effect"
 import { CliError, Command } from "effect/cli"
 import { commands } from "./cli/commands.ts"
+import { artifacts } from "./cli/artifacts.ts"
 import { admit } from "./cli/admit.ts"
 import { demo } from "./cli/demo.ts"
 import { dispatch } from "./cli/dispatch.ts"
@@ -19,7 +20,21 @@ import { usageLayer } from "./cli/usage.ts"
 
 const runtime = Command.make("runtime").pipe(
   Command.withDescription("command a council of AI agents over Nostr relays that you own"),
-  Command.withSubcommands([start, dispatch, commands, trace, ps, outbox, admit, instance, relays, relay, keys, demo]),
+  Command.withSubcommands([
+    start,
+    dispatch,
+    commands,
+    artifacts,
+    trace,
+    ps,
+    outbox,
+    admit,
+    instance,
+    relays,
+    relay,
+    keys,
+    demo,
+  ]),
 )
 
 /** Runs a command line; gives its exit code and never throws. */
