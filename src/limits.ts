@@ -135,6 +135,11 @@ export const limits = {
   executorOutputKeepSeconds: 7 * 24 * 3600,
   /** Runs of one model, or on one machine, at a time. More: they wait, and their timers have not begun. */
   modelRunsMax: 1,
+  /** How often a model's server that rests is asked for a token, and how long that may take. Longer: it is started anew. */
+  modelCanarySeconds: 300,
+  modelCanarySecondsMax: 60,
+  /** The window in which `restartsMax` restarts of a model's server may fall. More: runs fail as unavailable. */
+  modelRestartWindowSeconds: 600,
   /** The embedded relay: clients at a time. More: refused with 503. */
   relayClientsMax: 1024,
   /** Open subscriptions of one client, and counts under way. More: CLOSED `rate-limited:`. */

@@ -30,8 +30,19 @@ export interface Task {
   readonly priority: "low" | "normal" | "high" | "urgent"
   /** Unix milliseconds. */
   readonly deadlineMs?: number
+  /** The command that this one follows up, where it does. */
+  readonly parent?: string
+  /** Asks a person whether the executor may do this, and waits for the answer. Where it is left out nobody can be asked. */
+  readonly permit?: (action: Action) => Promise<boolean>
   /** An absolute path: the clone that this attempt has to itself. There whenever the executor `needsClone`. */
   readonly folder?: string
+}
+
+/** Something that an executor wants to do and must ask for. */
+export interface Action {
+  readonly title: string
+  /** Exactly what would be done; a permission is for this and nothing else. */
+  readonly detail: string
 }
 
 /** What the work cost, as far as the executor can tell. */

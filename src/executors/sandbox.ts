@@ -41,8 +41,12 @@ export type Confinement = typeof Confinement.Type
 export interface Sandbox {
   /** "bwrap", "sandbox-exec", "no sandbox" */
   readonly name: string
-  /** The program that runs `argv` in `folder`, confined. */
-  readonly confine: (argv: readonly [string, ...string[]], folder: string) => Effect.Effect<Program, ExecutorFailed>
+  /** The program that runs `argv` in `folder`, confined. Its HOME goes with the clone if no other is given. */
+  readonly confine: (
+    argv: readonly [string, ...string[]],
+    folder: string,
+    own?: string,
+  ) => Effect.Effect<Program, ExecutorFailed>
 }
 
 /** S1. */
@@ -58,10 +62,9 @@ export const openSandbox = Effect.fnUntraced(function* (
   const prlimit = yield* Effect.promise(() => works(["prlimit", "--version"], host))
   return {
     name: kind.name,
-    confine: (argv, folder) =>
+    confine: (argv, folder, own = `${folder}.home`) =>
       Effect.tryPromise({
         try: async () => {
-          const own = `${folder}.home`
           await mkdir(own, { recursive: true, mode: 0o700 })
           const inside = prlimit === undefined ? [...limited(host.limits), ...argv] : argv
           const [file = "", ...args] = kind.wrap(inside, {

@@ -90,16 +90,18 @@ const choose = ({ roles, config }: RuntimeOptions) => {
       throw new StartRefused({ reason: `nobody knows a wizard called ${name}: say what it is with --class ${classes}` })
     }
     if (!isWizardClass(className)) throw new StartRefused({ reason: `there is no class "${className}" (${classes})` })
-    const executor = role.executor ?? configured?.executor ?? "note"
+    const executor = role.executor ?? configured?.executor ?? (role.model === undefined ? "note" : "mlx")
     if (!isExecutorName(executor)) {
       const known = Object.keys(executors).join(", ")
       throw new StartRefused({ reason: `there is no executor "${executor}" (known: ${known})` })
     }
+    const { model } = role
+    const settings = model === undefined ? configured?.settings : { ...configured?.settings, model }
     return {
       name,
       className,
       executor: executors[executor],
-      settings: configured?.settings,
+      settings,
       checks: configured?.checks,
     }
   })

@@ -32,6 +32,7 @@ export const runTask = (
       body: row.body,
       author: row.author,
       createdAt: row.created_at,
+      ...(row.parent !== null && { parent: row.parent }),
       priority: (["low", "normal", "high", "urgent"] as const)[row.priority] ?? "normal",
       ...(row.deadline_ms !== null && { deadlineMs: row.deadline_ms }),
     },

@@ -9,7 +9,7 @@ import { candidates } from "./candidates.ts"
 import { executorConformance } from "./conformance.ts"
 import { taskOf, temporaryFolder } from "./workshop.ts"
 
-for (const [name, make] of Object.entries(candidates)) executorConformance(name, make)
+for (const [name, trial] of Object.entries(candidates)) executorConformance(name, trial)
 
 describe("the list of executors", () => {
   it("knows its names and no inherited ones", () => {

@@ -10,7 +10,7 @@ import type { GuardRecord } from "../../src/executors/guard.ts"
 import { identityOf, isAlive, membersOf, type Identity } from "../../src/executors/processes.ts"
 import { runProgram } from "../../src/executors/run-program.ts"
 import { sleep, systemClock } from "../../src/services/clock.ts"
-import { hostIn } from "./candidates.ts"
+import { hostIn } from "./host.ts"
 import { temporaryFolder } from "./workshop.ts"
 
 const sh = (script: string, cwd = "/"): Program => ({

@@ -12,7 +12,8 @@ import { openChecks } from "../../src/executors/checks.ts"
 import type { Executor, ExecutorFailed } from "../../src/executors/executor.ts"
 import { executors } from "../../src/executors/executors.ts"
 import type { Limits } from "../../src/limits.ts"
-import { hostIn, make, type TriedHost } from "./candidates.ts"
+import { make } from "./candidates.ts"
+import { hostIn, type TriedHost } from "./host.ts"
 import { artifactsIn, ask, taskOf, temporaryFolder } from "./workshop.ts"
 
 const given = async (settings: object, limits: Partial<Limits> = {}, env: Record<string, string> = {}) => {
