@@ -5,6 +5,7 @@ import { CliError, Command } from "effect/cli"
 import { commands } from "./cli/commands.ts"
 import { admit, expel } from "./cli/admit.ts"
 import { channels } from "./cli/channels.ts"
+import { artifacts } from "./cli/artifacts.ts"
 import { demo } from "./cli/demo.ts"
 import { dispatch } from "./cli/dispatch.ts"
 import { codeOf, ExitCode, say } from "./cli/exit.ts"
@@ -30,6 +31,7 @@ const runtime = Command.make("runtime").pipe(
     start,
     dispatch,
     commands,
+    artifacts,
     trace,
     verify,
     rebuild,

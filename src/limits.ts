@@ -129,6 +129,29 @@ export const limits = {
   gitLockMsMax: 3_000,
   /** Files that one artifact lists. More: the attempt ends `unverified`. */
   artifactFilesMax: 2_000,
+  /** How long an executor's program may take to end when it is asked to. Longer: killed, with all that it started. */
+  executorGraceMs: 2_000,
+  /** How long it may take until its first sign of life, between two of them, and in all. Longer: ended. */
+  executorColdSecondsMax: 300,
+  executorQuietSecondsMax: 900,
+  executorSecondsMax: 3_600,
+  /** What is kept in memory of what a program writes: its beginning and its end. The whole goes to a file. */
+  executorKeptBytesMax: 64 * 1024,
+  /** All that a program may write to its output. More: ended, and the attempt is `failed`. */
+  executorOutputBytesMax: 64 * 1024 * 1024,
+  /** Memory of each process of a program (`RLIMIT_DATA`, where there is `prlimit`). More: it is refused memory. */
+  executorMemoryBytesMax: 8 * 1024 * 1024 * 1024,
+  /** One file that a program writes. Longer: it is ended by SIGXFSZ. */
+  executorFileBytesMax: 1024 * 1024 * 1024,
+  /** How long whole outputs stay in `<home>/outputs`. */
+  executorOutputKeepSeconds: 7 * 24 * 3600,
+  /** Runs of one model, or on one machine, at a time. More: they wait, and their timers have not begun. */
+  modelRunsMax: 1,
+  /** How often a model's server that rests is asked for a token, and how long that may take. Longer: it is started anew. */
+  modelCanarySeconds: 300,
+  modelCanarySecondsMax: 60,
+  /** The window in which `restartsMax` restarts of a model's server may fall. More: runs fail as unavailable. */
+  modelRestartWindowSeconds: 600,
   /** The embedded relay: clients at a time. More: refused with 503. */
   relayClientsMax: 1024,
   /** Open subscriptions of one client, and counts under way. More: CLOSED `rate-limited:`. */

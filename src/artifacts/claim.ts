@@ -55,7 +55,7 @@ export const claim = (
 
 /** The commit that is claimed for that command and wizard, if there is one. */
 export const findClaim = Effect.fnUntraced(function* (
-  repository: Repository,
+  repository: Pick<Repository, "dir">,
   names: ClaimNames,
 ): Effect.fn.Return<string | undefined, Unverified | GitFault> {
   const ref = claimRef(names)

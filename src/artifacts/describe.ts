@@ -47,12 +47,30 @@ export const describeCommit = Effect.fnUntraced(function* (
   const input = listed.map((file) => `${file.blob}\n`).join("")
   const contents = yield* gitBytes(dir, ["cat-file", "--batch"], { input }).pipe(Effect.catchTag("GitFailed", tooLarge))
   const files = readBatch(contents, listed)
+  return { commit, files, ...sumOf(files) }
+})
+
+/** The same files as that commit holds them, hashed anew; a path that it does not hold is left out. */
+export const filesAt = (
+  dir: string,
+  commit: string,
+  paths: readonly string[],
+): Effect.Effect<readonly ArtifactFile[], GitFault> =>
+  Effect.forEach(paths, (path) =>
+    gitBytes(dir, ["cat-file", "blob", `${commit}:${path}`]).pipe(
+      Effect.map((bytes) => [{ path, bytes: bytes.length, sha256: hash("sha256", bytes) }]),
+      Effect.catchTag("GitFailed", () => Effect.succeed([])),
+    ),
+  ).pipe(Effect.map((files) => files.flat()))
+
+/** D1. */
+export const sumOf = (files: readonly ArtifactFile[]): Pick<Description, "size" | "x" | "m"> => {
   const size = files.reduce((sum, file) => sum + file.bytes, 0)
   const [only] = files
-  if (only !== undefined && files.length === 1) return { commit, files, size, x: only.sha256, m: mimeOf(only.path) }
+  if (only !== undefined && files.length === 1) return { size, x: only.sha256, m: mimeOf(only.path) }
   const list = files.map((file) => `${file.sha256}  ${file.path}\n`).join("")
-  return { commit, files, size, x: hash("sha256", list), m: "text/plain" }
-})
+  return { size, x: hash("sha256", list), m: "text/plain" }
+}
 
 const tooLarge = (error: { readonly exitCode: number; readonly message: string }) =>
   Effect.fail(new Unverified({ reason: `its files cannot be read (${error.message})` }))

@@ -47,6 +47,7 @@ export const codeOf = (error: unknown): number => {
 
 const codes: Readonly<Record<string, number>> = {
   StartRefused: ExitCode.usage,
+  ExecutorRefused: ExitCode.usage,
   NotThere: ExitCode.notFound,
   RelayUnreachable: ExitCode.unreachable,
   ConfigFault: ExitCode.usage,

@@ -23,6 +23,10 @@ export const start = Command.make(
       Flag.optional,
     ),
     executor: Flag.String("executor").pipe(Flag.withDescription("what does the work (default: note)"), Flag.optional),
+    model: Flag.String("model").pipe(
+      Flag.withDescription("a model for MLX, a folder or a name on its hub; makes the executor mlx"),
+      Flag.optional,
+    ),
     relay: Flag.String("relay").pipe(
       Flag.withDescription("a relay to use instead of the embedded one; repeatable"),
       Flag.atLeast(0),
@@ -47,6 +51,7 @@ export const start = Command.make(
             name,
             ...(Option.isSome(flags.class) && { class: flags.class.value }),
             ...(Option.isSome(flags.executor) && { executor: flags.executor.value }),
+            ...(Option.isSome(flags.model) && { model: flags.model.value }),
           })),
           relays: [...new Set(relays.map(relayUrl))],
           relayPort: Option.getOrElse(flags.relayPort, () => config.relayPort ?? 3334),

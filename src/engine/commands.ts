@@ -69,6 +69,8 @@ export interface CommandResult extends Result {
   readonly artifact?: Commit
   readonly settings?: readonly { readonly scope: string; readonly key: string; readonly value: string }[]
   readonly tookMs?: number
+  /** What the executor says that it took: tokens, seconds, money, speeds. */
+  readonly cost?: object
 }
 
 /** The payload of a `publish` effect: an event with its final id. Its signature is kept beside it. */

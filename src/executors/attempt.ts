@@ -3,19 +3,33 @@
  *
  *   claim found? ──yes──────────────────────────────────────────┐
  *       no                                                      ▼
- *   clone → run → commit what was left → verify → claim → integrate → remove the clone → result
+ *   clone → run → commit what was left → verify → check → claim → integrate → remove the clone → result
  *
  * A1: the claim is looked for before anything is run, so an attempt that was killed after its claim is not made again.
  * A2: run it twice, or kill it anywhere and run it again: one command has one claimed commit.
- * A3: what the executor says is not believed; only a verified commit is. Where it says that there was nothing to change
- *     and left nothing, its words are the result.
+ * A3: what the executor says is not believed; only a verified commit is, and only when the role's checks succeed on it.
+ *     Where it says that there was nothing to change and left nothing, its words are the result, and are committed as a
+ *     report.
  * A4: interrupted, it leaves no clone and no process of its own. From the claim on it is not interrupted any more.
+ * A5: where nobody knows how far it came, there is another attempt only if the executor may be repeated.
  */
+import { mkdir, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import { Cause, Effect } from "effect"
 import type { ArtifactFault, Artifacts } from "../artifacts/artifacts.ts"
 import type { Clone } from "../artifacts/clone.ts"
 import type { Description } from "../artifacts/describe.ts"
-import { ExecutorFailed, type Cost, type Executor, type Outcome, type Progress, type Task } from "./executor.ts"
+import type { Check } from "./checks.ts"
+import {
+  ExecutorFailed,
+  mayRetry,
+  type Cost,
+  type Executor,
+  type Outcome,
+  type Progress,
+  type Task,
+} from "./executor.ts"
+import { contentOf, pathOf } from "./report.ts"
 import { toldOf } from "./told.ts"
 
 export interface AttemptArtifact extends Description {
@@ -40,6 +54,8 @@ export interface Attempt {
   /** May be left out for executors that need no clone. */
   readonly artifacts: Artifacts | undefined
   readonly report: (progress: Progress) => void
+  /** What the role demands of a result that is a commit. */
+  readonly check?: Check | undefined
 }
 
 /** Fails with what a person may read, and whether another attempt could help; never otherwise. */
@@ -52,10 +68,12 @@ export const runAttempt = (attempt: Attempt): Effect.Effect<AttemptResult, Execu
   if (artifacts === undefined)
     return Effect.die(new Error(`${executor.name} needs a clone, and there are no artifacts`))
   return withClone({ ...attempt, artifacts }).pipe(
-    Effect.catchTags({ Unverified: final, GitMissing: final, GitFailed: again, FolderFailed: again }),
+    Effect.catchTags({ Unverified: unverified, GitMissing: final, GitFailed: again, FolderFailed: again }),
   )
 }
 
+const unverified = (error: ArtifactFault) =>
+  Effect.fail(new ExecutorFailed({ kind: "unverified", reason: toldOf(error) }))
 const final = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "final", reason: toldOf(error) }))
 const again = (error: ArtifactFault) => Effect.fail(new ExecutorFailed({ kind: "retryable", reason: toldOf(error) }))
 
@@ -78,15 +96,23 @@ const withClone = Effect.fnUntraced(function* (
 })
 
 /** A defect in an executor is that executor's failure, not ours. */
-const run = (attempt: Attempt, task: Task): Effect.Effect<Outcome, ExecutorFailed> =>
-  Effect.suspend(() => attempt.executor.run(task, attempt.report)).pipe(
+const run = ({ executor, report }: Attempt, task: Task): Effect.Effect<Outcome, ExecutorFailed> =>
+  Effect.suspend(() =>
+    task.attempt > 1 && executor.recover !== undefined ? executor.recover(task, report) : executor.run(task, report),
+  ).pipe(
     Effect.catchDefect((defect) =>
       Effect.fail(
         new ExecutorFailed({
           kind: "final",
-          reason: `${attempt.executor.name} broke: ${Cause.pretty(Cause.die(defect)).split("\n")[0]}`,
+          reason: `${executor.name} broke: ${Cause.pretty(Cause.die(defect)).split("\n")[0]}`,
         }),
       ),
+    ),
+    // A5.
+    Effect.mapError(({ kind, reason }) =>
+      mayRetry(kind, executor.repeat)
+        ? new ExecutorFailed({ kind: "retryable", reason })
+        : new ExecutorFailed({ kind: kind === "retryable" ? "final" : kind, reason }),
     ),
   )
 
@@ -95,17 +121,23 @@ const resultOf = Effect.fnUntraced(function* (
   attempt: CloneAttempt,
   clone: Clone,
   outcome: Outcome,
-): Effect.fn.Return<AttemptResult, ArtifactFault> {
+): Effect.fn.Return<AttemptResult, ArtifactFault | ExecutorFailed> {
   const { artifacts, executor, task } = attempt
   const state = yield* artifacts.inspect(clone)
   const untouched = state.head === clone.base && state.dirty.length === 0
   const cost = outcome.cost === undefined ? {} : { cost: outcome.cost }
-  if (untouched && outcome.changed === false) return { text: outcome.text, ...cost }
-  const commitsItself = state.head !== clone.base || untouched
+  const isAnswer = untouched && outcome.changed === false
+  if (isAnswer) yield* writeReport(attempt, clone.folder, outcome)
+  const commitsItself = !isAnswer && (state.head !== clone.base || untouched)
   const commit = commitsItself
     ? state.head
     : yield* artifacts.commit(clone, `${executor.name}: ${task.body}`, outcome.text)
   yield* artifacts.verify(clone, commit)
+  if (attempt.check !== undefined) {
+    yield* attempt.check(clone.folder, `${task.command.slice(0, 8)}-${task.wizard}-${task.attempt}`)
+    // The checks ran what the executor wrote.
+    yield* artifacts.inspect(clone)
+  }
   const description = yield* artifacts.describe(clone.folder, commit, clone.base)
   return yield* Effect.uninterruptible(
     Effect.gen(function* () {
@@ -115,6 +147,17 @@ const resultOf = Effect.fnUntraced(function* (
     }),
   )
 })
+
+const writeReport = ({ executor, task }: Attempt, folder: string, outcome: Outcome) =>
+  Effect.tryPromise({
+    try: async () => {
+      const file = join(folder, pathOf(task))
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, contentOf(task, executor.name, outcome), { flag: "wx" })
+    },
+    catch: (error) =>
+      new ExecutorFailed({ kind: "retryable", reason: `its report cannot be written (${toldOf(error)})` }),
+  })
 
 /** A1. */
 const recovered = Effect.fnUntraced(function* (

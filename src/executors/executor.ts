@@ -4,9 +4,10 @@
  * does the work there, and says in words what came of it. Whether that is believed is decided elsewhere (`attempt.ts`).
  *
  * X1: `run` ends in an outcome or in `ExecutorFailed`, never in anything untyped.
- * X2: interrupting `run` stops the work and all that it started, promptly.
- * X3: nothing outside `task.folder` is changed.
+ * X2: interrupting `run` stops the work and all that it started, promptly: no process is left.
+ * X3: nothing outside `task.folder` (and `<folder>.home`, which goes with it) is changed.
  * X4: runs of different tasks do not know of one another.
+ * X5: an executor that says `resumable` can `recover`; the others cannot.
  */
 import { Schema, type Effect } from "effect"
 
@@ -29,8 +30,19 @@ export interface Task {
   readonly priority: "low" | "normal" | "high" | "urgent"
   /** Unix milliseconds. */
   readonly deadlineMs?: number
+  /** The command that this one follows up, where it does. */
+  readonly parent?: string
+  /** Asks a person whether the executor may do this, and waits for the answer. Where it is left out nobody can be asked. */
+  readonly permit?: (action: Action) => Promise<boolean>
   /** An absolute path: the clone that this attempt has to itself. There whenever the executor `needsClone`. */
   readonly folder?: string
+}
+
+/** Something that an executor wants to do and must ask for. */
+export interface Action {
+  readonly title: string
+  /** Exactly what would be done; a permission is for this and nothing else. */
+  readonly detail: string
 }
 
 /** What the work cost, as far as the executor can tell. */
@@ -40,6 +52,10 @@ export interface Cost {
   readonly seconds?: number
   /** In US dollars. */
   readonly money?: number
+  /** A model's own figures: tokens a second while it reads and while it writes, its peak memory. */
+  readonly tokensInPerSecond?: number
+  readonly tokensOutPerSecond?: number
+  readonly peakBytes?: number
 }
 
 export interface Outcome {
@@ -55,9 +71,30 @@ export interface Progress {
   readonly text: string
 }
 
-/** `retryable`: another attempt may succeed. `final`: it will not. */
-export const FailureKind = Schema.Literals(["retryable", "final"])
-export type FailureKind = typeof FailureKind.Type
+/**
+ * What kinds of failure there are, and whether another attempt may help. `blind` is for those where nobody knows how far
+ * it came: another attempt follows only where the executor says that it may be repeated.
+ */
+export const retries = {
+  retryable: "yes",
+  final: "no",
+  /** What does the work could not be reached or started; nothing was done. */
+  unavailable: "yes",
+  /** No sign of life in time, at the start or on the way. */
+  stalled: "blind",
+  /** Longer than it may take in all. */
+  late: "blind",
+  /** It went beyond a bound on what it may use or write. */
+  excess: "no",
+  /** It said "done", and what it left does not bear that out. */
+  unverified: "no",
+} as const satisfies Record<string, "yes" | "no" | "blind">
+
+export type FailureKind = keyof typeof retries
+const FailureKind = Schema.Literals(Object.keys(retries) as FailureKind[])
+
+export const mayRetry = (kind: FailureKind, repeat: Executor["repeat"]): boolean =>
+  retries[kind] === "yes" || (retries[kind] === "blind" && repeat !== "never")
 
 /** The work came to nothing. `reason` is for a person: what went wrong and what to do. */
 export class ExecutorFailed extends Schema.TaggedError<ExecutorFailed>()("ExecutorFailed", {
@@ -90,4 +127,6 @@ export interface Executor {
   readonly probe: () => Effect.Effect<Readiness>
   /** Does the work. Interruption aborts it (X2). `report` may be called any number of times until `run` ends. */
   readonly run: (task: Task, report: (progress: Progress) => void) => Effect.Effect<Outcome, ExecutorFailed>
+  /** Goes on where an earlier attempt at the same command was lost; from the beginning where it left no traces. */
+  readonly recover?: Executor["run"]
 }

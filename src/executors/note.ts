@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { npubEncode } from "nostr-tools/nip19"
 import { ExecutorFailed, type Executor, type Task } from "./executor.ts"
+import { dateOf } from "./report.ts"
 import { toldOf } from "./told.ts"
 
 export const note: Executor = {
@@ -52,7 +53,3 @@ const contentOf = (task: Task, date: string): string => {
   const honest = "Recorded by the note executor; no model is attached."
   return [`# Task for ${task.wizard}`, facts.join("\n"), quoted.join("\n"), honest].join("\n\n") + "\n"
 }
-
-/** ISO 8601, UTC, to the second; a date that no calendar holds is the last one that it does. */
-const dateOf = (seconds: number): string =>
-  new Date(Math.min(Math.max(0, seconds), 8.64e12 - 1) * 1000).toISOString().replace(/\.\d+Z$/, "Z")

@@ -3,6 +3,7 @@
  */
 import { existsSync, readFileSync } from "node:fs"
 import { Schema } from "effect"
+import { ChecksSettings } from "../executors/checks.ts"
 import { limits, type Limits } from "../limits.ts"
 
 export class ConfigFault extends Schema.TaggedError<ConfigFault>()("ConfigFault", {
@@ -22,6 +23,9 @@ const PositiveCount = Schema.Int.check(Schema.isGreaterThan(0))
 const RoleConfig = Schema.Struct({
   class: Schema.optionalKey(Schema.String),
   executor: Schema.optionalKey(Schema.String),
+  /** Its executor's own; read by that (`executors/<name>.ts`). */
+  settings: Schema.optionalKey(Schema.Record(Schema.String, Schema.Unknown)),
+  checks: Schema.optionalKey(ChecksSettings),
 })
 
 const Config = Schema.Struct({

@@ -10,6 +10,7 @@ import { openAlarms } from "../engine/alarms.ts"
 import { commandKind, commandProjection } from "../engine/commands.ts"
 import { openEngine, type EngineShape } from "../engine/engine.ts"
 import { upgradeActors } from "../engine/upgrade.ts"
+import type { Check } from "../executors/checks.ts"
 import type { Executor } from "../executors/executor.ts"
 import type { Signer } from "../identity/signer.ts"
 import { Verifier } from "../identity/verifier.ts"
@@ -40,6 +41,8 @@ export interface CouncilOptions {
     readonly signer: Signer
     readonly fresh: boolean
     readonly executor: Executor
+    /** What a result that is a commit must stand up to. */
+    readonly check?: Check | undefined
   }[]
   /** Those that the start names. */
   readonly relays: readonly string[]
@@ -130,7 +133,7 @@ export const openCouncil = (
     const wizards: WizardHost[] = []
     const readers = openRosterReaders()
     const relayLists = openRelayLists({ roster: rosters.inForce, engine, store, clock, limits })
-    for (const { name, className, signer, fresh, executor } of options.wizards) {
+    for (const { name, className, signer, fresh, executor, check } of options.wizards) {
       publisher.open(name, signer, relays)
       const host = yield* openWizard({
         name,
@@ -138,6 +141,7 @@ export const openCouncil = (
         signer,
         freshKey: fresh,
         executor,
+        check,
         relays,
         home,
         instance,

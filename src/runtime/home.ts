@@ -32,6 +32,11 @@ export interface Home {
   readonly outgoing: string
   /** One clone for each attempt under way. */
   readonly work: string
+  /** What executors run, and what their programs wrote. */
+  readonly guards: string
+  readonly outputs: string
+  /** What a wizard's executor keeps between attempts. */
+  readonly executors: string
   readonly artifacts: (wizard: string) => string
 }
 
@@ -50,6 +55,9 @@ export const homeOf = (given: string | undefined, env: NodeJS.ProcessEnv = proce
     control: join(dir, "control.sock"),
     outgoing: join(dir, "outgoing"),
     work: join(dir, "work"),
+    guards: join(dir, "guards"),
+    outputs: join(dir, "outputs"),
+    executors: join(dir, "executors"),
     artifacts: (wizard) => join(explicit === undefined ? homedir() : join(dir, "artifacts"), `${wizard}-artifacts`),
   }
 }

@@ -61,9 +61,9 @@ export const readIdentities = (options: RuntimeOptions, store: StoreShape, signa
         "a council whose secret is not here is joined over a relay: add --relay wss://… (the one the council uses)",
     })
   }
-  const wizards = chosen.map(({ name, className, executor }) => {
-    const key = readOrCreateKey(keyFile(home.explicit, name))
-    return { name, className, executor, signer: signatures.signerFor(key.secret), fresh: key.created }
+  const wizards = chosen.map((wizard) => {
+    const key = readOrCreateKey(keyFile(home.explicit, wizard.name))
+    return { ...wizard, signer: signatures.signerFor(key.secret), fresh: key.created }
   })
   // A person's own key is admitted by --operator; only without one is a key made here, and only by who founds a council.
   const operatorFile = keyFile(home.explicit, "operator")
@@ -93,12 +93,20 @@ const choose = ({ roles, config }: RuntimeOptions) => {
       throw new StartRefused({ reason: `nobody knows a wizard called ${name}: say what it is with --class ${classes}` })
     }
     if (!isWizardClass(className)) throw new StartRefused({ reason: `there is no class "${className}" (${classes})` })
-    const executor = role.executor ?? configured?.executor ?? "note"
+    const executor = role.executor ?? configured?.executor ?? (role.model === undefined ? "note" : "mlx")
     if (!isExecutorName(executor)) {
       const known = Object.keys(executors).join(", ")
       throw new StartRefused({ reason: `there is no executor "${executor}" (known: ${known})` })
     }
-    return { name, className, executor: executors[executor] }
+    const { model } = role
+    const settings = model === undefined ? configured?.settings : { ...configured?.settings, model }
+    return {
+      name,
+      className,
+      executor: executors[executor],
+      settings,
+      checks: configured?.checks,
+    }
   })
 }
 

@@ -20,7 +20,13 @@ export class NotThere extends Schema.TaggedError<NotThere>()("NotThere", { reaso
 
 export interface RuntimeOptions {
   readonly home: Home
-  readonly roles: readonly { readonly name: string; readonly class?: string; readonly executor?: string }[]
+  readonly roles: readonly {
+    readonly name: string
+    readonly class?: string
+    readonly executor?: string
+    /** For its executor, which is `mlx` where none is named. */
+    readonly model?: string
+  }[]
   /** Relays of others; none: the embedded one. */
   readonly relays: readonly string[]
   readonly relayPort: number

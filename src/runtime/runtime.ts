@@ -4,6 +4,9 @@
  *   lock ─► store ─► keys ─► relay (embedded) ─► council ─► control socket
  */
 import { Effect, type Scope } from "effect"
+import { openChecks } from "../executors/checks.ts"
+import { sweepGuards } from "../executors/guarded.ts"
+import type { ExecutorHost } from "../executors/kind.ts"
 import { SignaturePool } from "../identity/signature-pool.ts"
 import { Verifier } from "../identity/verifier.ts"
 import { serveRelay } from "../relay/relay.ts"
@@ -81,10 +84,21 @@ export const runtimeOver = (
           )
         : undefined
     let nudge = (): void => {}
+    const host = { guards: home.guards, outputs: home.outputs, env: process.env, clock, chance, limits, warn }
+    // Nothing of an earlier life may still be at work when what it left is taken up (P31).
+    yield* sweepGuards(host)
+    const equipped = yield* Effect.forEach(wizards, ({ executor: kind, settings, checks, ...wizard }) =>
+      Effect.gen(function* () {
+        const executorHost: ExecutorHost = { ...host, wizard: wizard.name, state: `${home.executors}/${wizard.name}` }
+        const executor = yield* kind.make(settings, executorHost)
+        const check = checks === undefined ? undefined : yield* openChecks(checks, executorHost)
+        return { ...wizard, executor, check }
+      }),
+    )
     const opened = yield* openCouncil({
       home,
       council,
-      wizards,
+      wizards: equipped,
       relays: options.relays,
       embedded: first && { first, broken: broken.promise, again: (onBroken) => openRelay(first.port, onBroken) },
       limits,

@@ -12,6 +12,7 @@ import { openArtifacts, type Artifacts } from "../artifacts/artifacts.ts"
 import { receivedOf, type Commands } from "../engine/commands.ts"
 import { HostStopped } from "../engine/command-host.ts"
 import type { EngineShape } from "../engine/engine.ts"
+import type { Check } from "../executors/checks.ts"
 import type { Executor } from "../executors/executor.ts"
 import type { VerifierShape } from "../identity/verifier.ts"
 import type { Signer } from "../identity/signer.ts"
@@ -47,6 +48,8 @@ export interface WizardHostOptions {
   /** The key was made by this very start. */
   readonly freshKey: boolean
   readonly executor: Executor
+  /** What a result that is a commit must stand up to. */
+  readonly check?: Check | undefined
   readonly relays: readonly string[]
   readonly home: Home
   readonly instance: string
@@ -143,7 +146,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
           roster: rosters.inForce,
           carryOut: (order) => carryOut(order, name, { rosters, store }),
         })
-      : runTask({ executor, artifacts, clock }, row, attempt)
+      : runTask({ executor, artifacts, check: options.check, clock }, row, attempt)
   const worker: Worker = openWorker({
     wizard: name,
     engine,
@@ -152,6 +155,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     chance: options.chance,
     limits,
     row,
+    repeat: executor.repeat,
     perform,
     warn,
   })

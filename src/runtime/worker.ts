@@ -11,7 +11,7 @@
  */
 import { Cause, Effect, Exit, Fiber } from "effect"
 import type { Limits } from "../limits.ts"
-import type { ExecutorFailed } from "../executors/executor.ts"
+import { mayRetry, type Executor, type ExecutorFailed } from "../executors/executor.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import { sleep, type ClockShape } from "../services/clock.ts"
 import { outboxStart, type CommandRow, type OutboxPlace, type StoreShape } from "../store/store.ts"
@@ -28,6 +28,8 @@ export interface WorkerOptions {
   readonly limits: Pick<Limits, "attemptSecondsMax" | "retryMsMin">
   /** A command that there is. */
   readonly row: (actor: string) => CommandRow
+  /** What its executor says; without it, all may be repeated. */
+  readonly repeat?: Executor["repeat"]
   /** The work of a row, whatever kind it is. */
   readonly perform: (row: CommandRow, attempt: number) => Effect.Effect<CommandResult, ExecutorFailed>
   readonly warn: (message: string) => void
@@ -96,7 +98,7 @@ export const openWorker = (options: WorkerOptions): Worker => {
     const cancel = clock.after(limits.attemptSecondsMax * 1000, late, { unref: true })
     const exit = await new Promise<Exit.Exit<CommandResult, ExecutorFailed>>((resolve) => fiber.addObserver(resolve))
     cancel()
-    const event = eventOf(exit, held, chance.next(), limits.attemptSecondsMax)
+    const event = eventOf(exit, held, options, chance.next())
     // Aborted: whoever did it has said so to the engine already.
     await bring(event === undefined ? [] : [{ actor, cause: `attempt/${attempt}/${event.type}`, event }], [effect])
   }
@@ -161,8 +163,8 @@ const leftBehind = (store: StoreShape, wizard: string) => ({
 const eventOf = (
   exit: Exit.Exit<CommandResult, ExecutorFailed>,
   { attempt, stopped }: Running,
+  { repeat = "safe", limits: { attemptSecondsMax } }: Pick<WorkerOptions, "repeat" | "limits">,
   chance: number,
-  secondsMax: number,
 ): ActorEvent | undefined => {
   if (Exit.isSuccess(exit)) return { type: "succeed", attempt, result: exit.value }
   const fail = (retryable: boolean, reason: string): ActorEvent => ({
@@ -174,10 +176,12 @@ const eventOf = (
   })
   if (Cause.hasInterruptsOnly(exit.cause)) {
     if (stopped?.type === "lost") return { type: "lose", attempt, reason: stopped.reason }
-    return stopped?.type === "late" ? fail(true, `it was not done after ${secondsMax} s`) : undefined
+    return stopped?.type === "late"
+      ? fail(mayRetry("late", repeat), `it was not done after ${attemptSecondsMax} s`)
+      : undefined
   }
   const failure = exit.cause.reasons.find(Cause.isFailReason)?.error
   return failure === undefined
     ? fail(false, `it broke: ${Cause.pretty(exit.cause).split("\n")[0]}`)
-    : fail(failure.kind === "retryable", failure.reason)
+    : fail(mayRetry(failure.kind, repeat), failure.reason)
 }

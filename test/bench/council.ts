@@ -7,7 +7,8 @@ import { openArtifacts } from "../../src/artifacts/artifacts.ts"
 import { openAlarms } from "../../src/engine/alarms.ts"
 import { commandKind, commandProjection } from "../../src/engine/commands.ts"
 import { openEngine } from "../../src/engine/engine.ts"
-import { executors, type ExecutorName } from "../../src/executors/executors.ts"
+import { none } from "../../src/executors/none.ts"
+import { note } from "../../src/executors/note.ts"
 import { openSignatures, type Signatures } from "../../src/identity/signature-pool.ts"
 import { openIntake } from "../../src/intake/intake.ts"
 import { limits as defaults, type Limits } from "../../src/limits.ts"
@@ -70,8 +71,10 @@ const recorded = (database: Database, written: Write[][]): Database => {
   }
 }
 
+const executors = { none, note }
+
 export const openCouncil = async (options: {
-  readonly executor: ExecutorName
+  readonly executor: keyof typeof executors
   readonly concurrent: number
   /** Whether what is written is kept in memory (`written`), which takes time of its own. */
   readonly record?: boolean

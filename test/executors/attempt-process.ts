@@ -4,14 +4,12 @@
  */
 import { Effect } from "effect"
 import { runAttempt } from "../../src/executors/attempt.ts"
-import { executors } from "../../src/executors/executors.ts"
+import { note } from "../../src/executors/note.ts"
 import { artifactsIn, taskOf } from "./tasks.ts"
 
 const [home = "", number, attempt] = process.argv.slice(2)
 process.stdout.write("begun\n")
 const artifacts = await artifactsIn(home, process.pid)
 const task = taskOf(Number(number), Number(attempt))
-const result = await Effect.runPromise(
-  runAttempt({ executor: executors.note, task, artifacts, report: () => undefined }),
-)
+const result = await Effect.runPromise(runAttempt({ executor: note, task, artifacts, report: () => undefined }))
 process.stdout.write(`${JSON.stringify(result)}\n`)

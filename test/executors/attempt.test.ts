@@ -7,8 +7,9 @@ import type { Artifacts } from "../../src/artifacts/artifacts.ts"
 import { commitMessage } from "../../src/artifacts/trailers.ts"
 import { git } from "../../src/artifacts/git.ts"
 import { runAttempt, type AttemptResult } from "../../src/executors/attempt.ts"
-import type { Executor, ExecutorFailed, Task } from "../../src/executors/executor.ts"
-import { executors } from "../../src/executors/executors.ts"
+import { ExecutorFailed, mayRetry, type Executor, type Task } from "../../src/executors/executor.ts"
+import { none } from "../../src/executors/none.ts"
+import { note } from "../../src/executors/note.ts"
 import { artifactsIn, ask, executorThat, taskOf, temporaryFolder } from "./workshop.ts"
 
 const quiet = (): void => undefined
@@ -25,7 +26,7 @@ describe("an attempt", () => {
     const home = await temporaryFolder()
     const artifacts = await artifactsIn(home)
     const { dir } = artifacts.repository
-    const { text, artifact } = await attempt(artifacts, executors.note)
+    const { text, artifact } = await attempt(artifacts, note)
     expect(text).toContain("no model is attached")
     expect(artifact).toMatchObject({ branch: "main", repo: "timmy-artifacts", m: "text/markdown" })
     const [file] = artifact?.files ?? []
@@ -62,7 +63,7 @@ describe("an attempt", () => {
 
   it("A1, A2: the same command again takes what was claimed, words included, and runs nothing", async () => {
     const artifacts = await artifactsIn(await temporaryFolder())
-    const first = await attempt(artifacts, executors.note)
+    const first = await attempt(artifacts, note)
     const never = executorThat(() => Promise.reject(new Error("was run")))
     expect(await attempt(artifacts, never, taskOf(1, 2))).toEqual(first)
   })
@@ -76,7 +77,7 @@ describe("an attempt", () => {
     const commit = await Effect.runPromise(artifacts.commit(clone, "first", "the first one's words"))
     const claimed = await Effect.runPromise(artifacts.claim(clone, commit))
     expect(claimed).toEqual({ commit, claimed: "now" })
-    const second = await attempt(other, executors.note, taskOf(1, 2))
+    const second = await attempt(other, note, taskOf(1, 2))
     expect(second.artifact?.commit).toBe(commit)
     expect(second.text).toBe("the first one's words")
     expect(await ask(artifacts.repository.dir, "for-each-ref", "refs/commands", "--format=%(objectname)")).toBe(commit)
@@ -95,15 +96,20 @@ describe("an attempt", () => {
     expect(artifact).toMatchObject({ x: hash("sha256", list), m: "text/plain", size: 3 })
   })
 
-  it("A3: an executor that says there was nothing to change, and left nothing, is taken at its words", async () => {
+  it("A3: an executor that says there was nothing to change, and left nothing, is taken at its words, as a report", async () => {
     const artifacts = await artifactsIn(await temporaryFolder())
     const answer = executorThat(() => Promise.resolve({ text: "42", changed: false, cost: { seconds: 1 } }))
-    expect(await attempt(artifacts, answer)).toEqual({ text: "42", cost: { seconds: 1 } })
+    const { text, cost, artifact } = await attempt(artifacts, answer)
+    expect({ text, cost }).toEqual({ text: "42", cost: { seconds: 1 } })
+    const path = `reports/2026-03-31-${taskOf(1).command.slice(0, 16)}.md`
+    expect(artifact?.files.map((file) => file.path)).toEqual([path])
+    expect(await inCommit(artifacts, artifact?.commit ?? "", path)).toContain("> task 1\n>\n> Command-Id: 0")
+    expect(await inCommit(artifacts, artifact?.commit ?? "", path)).toContain("\n\n42\n\n— timmy (told), asked at 2026")
   })
 
   it("needs no clone for an executor that makes no files", async () => {
     const artifacts = await artifactsIn(await temporaryFolder())
-    expect(await attempt(artifacts, executors.none)).toEqual({
+    expect(await attempt(artifacts, none)).toEqual({
       text: "nothing was done: the none executor does nothing",
     })
   })
@@ -115,12 +121,21 @@ describe("an attempt", () => {
     expect(await inCommit(artifacts, artifact?.commit ?? "", "a.txt")).toBe("made by the executor")
   })
 
+  it.each(["stalled", "late"] as const)("A5: what %s is tried again only where it may be repeated", async (kind) => {
+    const artifacts = await artifactsIn(await temporaryFolder())
+    const reason = "nobody knows how far it came"
+    const stopped: Executor = { ...note, run: () => Effect.fail(new ExecutorFailed({ kind, reason })) }
+    expect(await failure(artifacts, stopped)).toMatchObject({ kind: "retryable", reason })
+    expect(await failure(artifacts, { ...stopped, repeat: "never" })).toMatchObject({ kind, reason })
+    expect(mayRetry(kind, "never")).toBe(false)
+  })
+
   it("A4: interrupted, it leaves no clone, and promptly", async () => {
     const home = await temporaryFolder()
     const artifacts = await artifactsIn(home)
     const begun = Deferred.makeUnsafe<void>()
     const endless: Executor = {
-      ...executors.note,
+      ...note,
       run: () => Deferred.succeed(begun, undefined).pipe(Effect.andThen(Effect.never)),
     }
     const exit = await Effect.runPromise(
@@ -135,7 +150,7 @@ describe("an attempt", () => {
     )
     expect(Exit.isFailure(exit)).toBe(true)
     expect(await readdir(join(home, "clones"))).toEqual([])
-    expect(await attempt(artifacts, executors.note, taskOf(1, 2))).toMatchObject({ artifact: { branch: "main" } })
+    expect(await attempt(artifacts, note, taskOf(1, 2))).toMatchObject({ artifact: { branch: "main" } })
   })
 
   it("an executor that throws has failed for good, in its own name", async () => {
@@ -233,7 +248,7 @@ describe("a lying executor ends unverified:", () => {
     const error = await failure(artifacts, executorThat(act))
     expect(error.reason).toMatch(/^unverified: /)
     expect(error.reason).toContain(said)
-    expect(error.kind).toBe("final")
+    expect(error.kind).toBe("unverified")
     expect(await ask(artifacts.repository.dir, "for-each-ref", "refs/commands")).toBe("")
     expect(await ask(artifacts.repository.dir, "rev-list", "--count", "main")).toBe("1")
     expect(await readdir(join(home, "clones"))).toEqual([])

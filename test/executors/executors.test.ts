@@ -2,12 +2,14 @@ import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
-import { executors, isExecutorName } from "../../src/executors/executors.ts"
+import { isExecutorName } from "../../src/executors/executors.ts"
+import { none } from "../../src/executors/none.ts"
+import { note } from "../../src/executors/note.ts"
+import { candidates } from "./candidates.ts"
 import { executorConformance } from "./conformance.ts"
 import { taskOf, temporaryFolder } from "./workshop.ts"
 
-for (const [name, executor] of Object.entries(executors))
-  executorConformance(name, () => ({ executor, body: "research llama4 benchmarks" }))
+for (const [name, trial] of Object.entries(candidates)) executorConformance(name, trial)
 
 describe("the list of executors", () => {
   it("knows its names and no inherited ones", () => {
@@ -17,7 +19,7 @@ describe("the list of executors", () => {
 
 describe("none", () => {
   it("says that nothing was done", async () => {
-    const { text } = await Effect.runPromise(executors.none.run(taskOf(1), () => undefined))
+    const { text } = await Effect.runPromise(none.run(taskOf(1), () => undefined))
     expect(text).toBe("nothing was done: the none executor does nothing")
   })
 })
@@ -27,9 +29,7 @@ describe("the note", () => {
     const home = await temporaryFolder()
     const folder = join(home, "clone")
     await writeFile(folder, "in the way")
-    const { reason } = await Effect.runPromise(
-      Effect.flip(executors.note.run({ ...taskOf(1), folder }, () => undefined)),
-    )
+    const { reason } = await Effect.runPromise(Effect.flip(note.run({ ...taskOf(1), folder }, () => undefined)))
     expect(reason).toContain("ENOTDIR")
     expect(reason).toContain("…/commands")
     expect(reason).not.toContain(home)
@@ -38,7 +38,7 @@ describe("the note", () => {
   it("tells who asked, when and what, and that no model is attached", async () => {
     const folder = await temporaryFolder()
     const task = { ...taskOf(1), folder, body: "fix bug\n# in nexus", deadlineMs: 1_774_972_800_000 }
-    const { text } = await Effect.runPromise(executors.note.run(task, () => undefined))
+    const { text } = await Effect.runPromise(note.run(task, () => undefined))
     const path = `commands/2026-03-31-${task.command.slice(0, 8)}.md`
     expect(text).toContain(path)
     const content = await readFile(join(folder, path), "utf8")
@@ -53,8 +53,8 @@ describe("the note", () => {
     const folder = await temporaryFolder()
     const one = { ...taskOf(1), folder }
     const two = { ...one, command: one.command.slice(0, 8) + "0".repeat(56) }
-    await Effect.runPromise(executors.note.run(one, () => undefined))
-    const { text } = await Effect.runPromise(executors.note.run(two, () => undefined))
+    await Effect.runPromise(note.run(one, () => undefined))
+    const { text } = await Effect.runPromise(note.run(two, () => undefined))
     expect(text).toContain(two.command)
   })
 })

@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import { execa } from "execa"
 import { describe, expect, it } from "vitest"
 import { runAttempt, type AttemptResult } from "../../src/executors/attempt.ts"
-import { executors } from "../../src/executors/executors.ts"
+import { note } from "../../src/executors/note.ts"
 import { seededChance } from "../../src/services/chance.ts"
 import { sleep, systemClock } from "../../src/services/clock.ts"
 import { artifactsIn, ask, taskOf, temporaryFolder } from "./workshop.ts"
@@ -63,7 +63,7 @@ const killGroup = (pid: number): void => {
 const finished = async (home: string, number: number, attempt: number): Promise<AttemptResult> => {
   const artifacts = await artifactsIn(home, attempt)
   const task = taskOf(number, attempt)
-  return Effect.runPromise(runAttempt({ executor: executors.note, task, artifacts, report: () => undefined }))
+  return Effect.runPromise(runAttempt({ executor: note, task, artifacts, report: () => undefined }))
 }
 
 describe(`attempts that are killed (KILL_SEED=${seed})`, () => {
