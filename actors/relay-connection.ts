@@ -16,8 +16,9 @@ import type { Signer } from "../src/identity/signer.ts"
 import type { VerifierShape } from "../src/identity/verifier.ts"
 import type { Limits } from "../src/limits.ts"
 import type { NostrEvent } from "../src/protocol/event.ts"
+import { nothingSaid, refusalBy, type RelayInformation } from "../src/protocol/relay-information.ts"
 import type { ChanceShape } from "../src/services/chance.ts"
-import type { ClockShape } from "../src/services/clock.ts"
+import { nowSeconds, type ClockShape } from "../src/services/clock.ts"
 import type { SocketShape } from "../src/services/socket.ts"
 import { doings } from "./doing.ts"
 import { createAuth, type Auth } from "./relay-auth.ts"
@@ -39,6 +40,11 @@ export interface RelayConnectionDeps {
   readonly verifier: VerifierShape
   /** For AUTH. */
   readonly signer: Signer
+  /**
+   * What the relay says of itself (NIP-11), asked for whenever it is dialled; nothing is said on the connection before it
+   * is there. Never rejects. Without it the relay says nothing.
+   */
+  readonly information?: () => RelayInformation | Promise<RelayInformation>
   /** In the order in which they are read. Asked for again at each connection and `resubscribe`. */
   readonly subscriptions: () => readonly Subscription[]
   /** Resolves when the batch is durable. Rejects if it was not committed: that subscription is read again later. */
@@ -132,11 +138,29 @@ const live = machine.provide({
 export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection => {
   const { clock, limits, url } = deps
   const link = createLink(deps, {
-    opened: () => tell({ type: "opened" }),
+    opened: () => void opened().catch(crash),
     message: (text) => receive(text),
     lost: (code, reason, stableMs) => tell({ type: "dropped", code, reason, chance: deps.chance.next(), stableMs }),
     guard: (call) => guard(call),
   })
+  let information = nothingSaid
+  /** Of the socket that is being dialled; another one makes it old. */
+  let inquiry: Promise<void> | undefined
+  const inquire = (): void => {
+    const said = deps.information?.() ?? nothingSaid
+    inquiry = undefined
+    if ("bounds" in said) information = said
+    else inquiry = said.then((each) => void (information = each))
+  }
+  const opened = async (): Promise<void> => {
+    const mine = inquiry
+    if (mine !== undefined) {
+      await mine
+      if (mine !== inquiry) return
+      inquiry = undefined
+    }
+    tell({ type: "opened" })
+  }
   const timers = new Map<RelayConnectionTimer, () => void>()
   let ignored = 0
   let lastError: string | null = null
@@ -173,6 +197,7 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
   const reading: Reading = createReading({
     ...deps,
     intake,
+    information: () => information,
     send: link.send,
     demandAuth: auth.demand,
     caughtUp: () => tell({ type: "caught-up" }),
@@ -194,15 +219,19 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
     else if (frame.type === "CLOSED") reading.refused(frame.request, frame.message)
     else if (frame.type === "AUTH") auth.challenge(frame.challenge)
     else if (frame.type === "NOTICE") notice(frame.message)
+    else if (frame.type === "NEG-MSG") return reading.reconciled(frame.request, frame.message)
+    else if (frame.type === "NEG-ERR") return reading.unreconciled(frame.request, frame.message)
     else if (!auth.ok(frame.id, frame.accepted, frame.message)) outgoing.ok(frame.id, frame.accepted, frame.message)
     return true
   }
   const notice = (message: string): void => {
     lastError = message
     if (refusalOf(message) === "auth") reading.unauthenticated()
+    else reading.noticed(message)
   }
 
   const release = (reason: string): void => {
+    inquiry = undefined
     link.hangUp()
     auth.reset()
     reading.reset()
@@ -226,7 +255,10 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
 
   const actor = createActor(live, { input: limits })
   doing.give(actor, {
-    open: () => link.dial(),
+    open: () => {
+      inquire()
+      link.dial()
+    },
     shut: () => release("the connection is closed"),
     authenticate: () => auth.answer(),
     read: () => reading.proceed(),
@@ -264,10 +296,11 @@ export const openRelayConnection = (deps: RelayConnectionDeps): RelayConnection 
 
   return {
     actor,
-    publish: (event) =>
-      isConnected(state)
-        ? outgoing.publish(event)
-        : Promise.reject(new Undelivered({ relay: url, reason: `not connected (${state})` })),
+    publish: async (event) => {
+      if (!isConnected(state)) throw new Undelivered({ relay: url, reason: `not connected (${state})` })
+      const refusal = refusalBy(information.bounds, event, nowSeconds(clock))
+      return refusal === undefined ? outgoing.publish(event) : { accepted: false, message: refusal }
+    },
     resubscribe: () => {
       reading.revive()
       tell({ type: "resubscribe" })

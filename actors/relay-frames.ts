@@ -1,4 +1,4 @@
-/** What a relay says to its client (NIP-01, 42, 67), from text to a frame. Owns no state; what is no frame is undefined. */
+/** What a relay says to its client (NIP-01, 42, 67, 77), from text to a frame. Owns no state; what is no frame is undefined. */
 
 export { refusalOf, type Refusal } from "../src/protocol/refusal.ts"
 
@@ -9,6 +9,8 @@ export type Frame =
   | { readonly type: "OK"; readonly id: string; readonly accepted: boolean; readonly message: string }
   | { readonly type: "AUTH"; readonly challenge: string }
   | { readonly type: "NOTICE"; readonly message: string }
+  | { readonly type: "NEG-MSG"; readonly request: string; readonly message: unknown }
+  | { readonly type: "NEG-ERR"; readonly request: string; readonly message: string }
 
 export const readFrame = (text: string): Frame | undefined => {
   const frame = parse(text)
@@ -21,6 +23,8 @@ export const readFrame = (text: string): Frame | undefined => {
   if (type === "OK") return { type, id: first, accepted: second === true, message: textOf(third) }
   if (type === "AUTH") return { type, challenge: first }
   if (type === "NOTICE") return { type, message: first }
+  if (type === "NEG-MSG") return { type, request: first, message: second }
+  if (type === "NEG-ERR") return { type, request: first, message: textOf(second) }
   return undefined
 }
 

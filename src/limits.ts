@@ -23,7 +23,9 @@ export const limits = {
   lookBackDeepSeconds: 3600,
   /** The same on a quick reconnect. */
   lookBackSecondsQuick: 15 * 60,
-  /** How long a start waits for the history of relays that do not answer. */
+  /** How often it is looked whether a cursor is ahead of a clock that was set back; less than any look-back. */
+  lookAtClockSeconds: 60,
+  /** How long a start waits for the history of relays that do not answer, and tasks for the backlog of those that do. */
   historyWaitSecondsMax: 10,
   /** How long a start listens for another instance of its key. */
   instanceWaitSeconds: 5,
@@ -81,8 +83,26 @@ export const limits = {
   connectMsMax: 10_000,
   pingSeconds: 25,
   pongMsMax: 10_000,
-  /** What a relay says of itself (NIP-11), when it is pinged. Longer: not read. */
+  /** What a relay says of itself (NIP-11). Longer, or later: it counts as not said, and nothing else is late for it. */
   relayInformationBytesMax: 256 * 1024,
+  informationMsMax: 3_000,
+  /** A relay that is reached anew is asked for it again after this; where it gave nothing, after the second. */
+  informationSeconds: 3600,
+  informationRetrySeconds: 60,
+  /**
+   * Reconciling (NIP-77): events that we hold of one filter and events that we turn out to lack. More: the relay is read
+   * page by page, which is as quick then.
+   */
+  reconcileRowsMax: 50_000,
+  reconcileNeedMax: 10_000,
+  /** One message of ours, before hex. What does not fit is asked in the next one. */
+  reconcileBytesMax: 60_000,
+  /** Messages of one reconciliation. More: the relay goes in circles, and is read page by page. */
+  reconcileRoundsMax: 64,
+  /** Ids asked for in one REQ. More: the next one asks. */
+  requestIdsMax: 500,
+  /** How often a subscription is read for which the relay has no room among those that stay open. */
+  pollSeconds: 60,
   /** Relays that are kept of somebody's list (kind 10002). More: the first ones. */
   relayListUrlsMax: 20,
   /** Events asked for in one REQ, where the relay gives so many. As many back: the next page is asked for. */
@@ -121,6 +141,8 @@ export const limits = {
   sweepSeconds: 3600,
   /** How long ids stay in `seen`; longer than any command may be old. */
   seenSecondsMax: 30 * 24 * 3600,
+  /** Relays that are remembered to have brought a command after the first one. More: they are not told of. */
+  seenOnRelaysMax: 16,
   /** One git call. Longer: it is ended, and the attempt may be tried again. */
   gitMsMax: 120_000,
   /** What one git call may write out; so also the bytes of one artifact's files. More: the attempt ends `unverified`. */

@@ -4,7 +4,7 @@ import { Argument, Command } from "effect/cli"
 import { npubOf } from "../identity/keys.ts"
 import type { UnsignedEvent } from "../protocol/event.ts"
 import { readReceipt } from "../protocol/receipt.ts"
-import type { JournalRow, OutboxRow, StoreShape } from "../store/store.ts"
+import type { CommandRow, JournalRow, OutboxRow, StoreShape } from "../store/store.ts"
 import { exit, print } from "./exit.ts"
 import { homeFlag, homeFrom, jsonFlag } from "./flags.ts"
 import { readStore } from "./known.ts"
@@ -38,11 +38,14 @@ const tell = (store: StoreShape, id: string, json: boolean): void => {
     steps: store.journal.of(row.actor),
     effects: store.outbox.of(row.actor),
     attempts: store.attempt.of(row.actor),
+    seenOn: seenOn(store, row),
   }))
   if (json) return print(JSON.stringify(stories))
-  for (const { row, steps, effects } of stories) {
+  for (const { row, steps, effects, seenOn } of stories) {
     print(`${row.id}  @${row.wizard}  ${row.body.split("\n")[0] ?? ""}`)
     print(`  by ${npubOf(row.author)}, dated ${new Date(row.created_at * 1000).toISOString()}`)
+    for (const [at, { relay, at_ms }] of seenOn.entries())
+      print(`  ${at === 0 ? "by" : "also by"} ${relay}, ${new Date(at_ms).toISOString()}`)
     const first = steps[0]?.at_ms ?? 0
     for (const step of steps) {
       print(
@@ -63,6 +66,12 @@ const tell = (store: StoreShape, id: string, json: boolean): void => {
     }
   }
 }
+
+/** The relays that brought it, the first one first. */
+const seenOn = (store: StoreShape, row: CommandRow): readonly { readonly relay: string; readonly at_ms: number }[] => [
+  ...(row.relay === null ? [] : [{ relay: row.relay, at_ms: row.arrived_ms }]),
+  ...store.seenOn.of(row.actor),
+]
 
 /** What came, and each state that was told of it. */
 const says = (step: JournalRow, effects: readonly OutboxRow[]): string => {

@@ -49,6 +49,10 @@ export interface Received {
   readonly child?: Lineage
   /** The receipts that an earlier life wrote and a relay gave back: how many, and the last one's id. */
   readonly chain: Chain | null
+  /** The relay that brought it first; absent where none did, or an older version took it up. */
+  readonly relay?: string
+  /** Which of the wizard's questions it answers, as bits (`lane`). */
+  readonly lanes?: number
   /** The whole signed event, so that the journal can prove who asked. */
   readonly event: NostrEvent
 }
@@ -356,6 +360,8 @@ const rowOf = (actor: string, received: Received, input: CommandInput, stepped: 
   result: null,
   receipts: received.chain?.n ?? 0,
   tip: received.chain?.tip ?? null,
+  relay: received.relay ?? null,
+  lanes: received.lanes ?? 0,
 })
 
 /** What intake knew of a command when it took it up, from the journal. */

@@ -7,12 +7,14 @@
  * N3  An event, its cursor and what is `seen` are one transaction; what is not committed is read again (P28).
  * N4  A command dated before the relay's floor is passed over for that relay only, unseen (P25); so is one dated before
  *     its author had a right to command: a new right is for what comes, not for what was written before.
- * N5  What our own receipts say has ended is never taken up again; what they say was begun becomes `interrupted`.
+ * N5  What our own receipts say has ended is never taken up again; what they say was begun becomes `interrupted`, also
+ *     where it is dated before the floor (`left`).
  * N6  Where the queue has no room for a task, only that task is left for later: everything else of its batch is taken
  *     up (a full, paused wizard must still hear its `resume`), and the relay's cursor stays until it was read again (P28).
  * N7  Nothing is taken up while the wizard may not (`ready`): the batch is read again when it may.
  * N8  A member who may not is told so once in `refusalSeconds` by each wizard; the rest is counted, seen and unanswered.
  * N9  A wizard's child is judged when its parent and root are here (`lineage.ts`); its own are none (P23).
+ * N10  The first relay that brings a command is written with it, the others once each, when they bring it.
  */
 import type { Limits } from "../limits.ts"
 import type { NostrEvent } from "../protocol/event.ts"
@@ -31,6 +33,7 @@ import { Schema } from "effect"
 import { judge, type LineageFault, type Reject, type Take } from "./judge.ts"
 import { openKin } from "./kin.ts"
 import { kinshipOf, type Kinship } from "./lineage.ts"
+import { lanesOf } from "./lanes.ts"
 import { isMuted, moderate, muteScope } from "./moderation.ts"
 
 /** What a relay connection hands over: verified, matching, in order of arrival. */
@@ -78,7 +81,7 @@ export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { wizar
 }
 
 /** The names of the subscriptions, in the order in which they are read. */
-export const subscriptionNames = ["roster", "own", "commands", "kin", "lists"] as const
+export const subscriptionNames = ["roster", "own", "left", "commands", "kin", "lists"] as const
 export type SubscriptionName = (typeof subscriptionNames)[number]
 
 export interface Intake {
@@ -118,7 +121,8 @@ export const openIntake = (options: IntakeOptions): Intake => {
   }
 
   const moveCursor = (batch: Batch): void => {
-    if (batch.cursorMs === undefined) return
+    // What an earlier life left is asked for by id, whenever there is some.
+    if (batch.cursorMs === undefined || batch.subscription === "left") return
     if (batch.subscription === "commands") {
       if (held.has(batch.relay)) return
       // Only a whole reading brings back what was left.
@@ -126,7 +130,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
       rereading.delete(batch.relay)
     }
     // A clock that ran ahead and came back leaves no cursor in the future (P6).
-    store.cursor.move(pubkey, batch.relay, batch.subscription, Math.min(batch.cursorMs, clock.nowMs()))
+    store.cursor.move(pubkey, batch.relay, batch.subscription, batch.cursorMs, clock.nowMs())
   }
 
   const takeRosters = async (batch: Batch): Promise<void> => {
@@ -175,7 +179,10 @@ export const openIntake = (options: IntakeOptions): Intake => {
   }
 
   const takeCommands = async (batch: Batch): Promise<void> => {
-    const fresh = [...new Map(batch.events.map((event) => [event.id, event])).values()].filter(isNew)
+    const { fresh = [], known = [] } = Object.groupBy(
+      new Map(batch.events.map((event) => [event.id, event])).values(),
+      (event) => (isNew(event) ? "fresh" : "known"),
+    )
     // Read while something was left for later: only a reading that began after there was room moves the cursor.
     const isOld = held.has(batch.relay)
     const roster = options.roster()
@@ -184,6 +191,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
     const envelopes: Envelope[] = []
     const judged: NostrEvent[] = []
     const refused = new Set<string>()
+    const lanes = (event: NostrEvent): number => lanesOf(event, roster, pubkey)
     const mutes = new Set<string>()
     for (const event of fresh) {
       const moderated = moderate(event, roster, wizard, store)
@@ -193,14 +201,16 @@ export const openIntake = (options: IntakeOptions): Intake => {
         judged.push(event)
         continue
       }
-      const isBelow = event.created_at < Math.max(relayFloor, options.authorFloor(event.pubkey))
+      const isBelow =
+        event.created_at < Math.max(relayFloor, options.authorFloor(event.pubkey)) && !hasOpenChain(event.id)
       const kinship = kinshipOf(event, roster, limits, find)
       if (!isBelow && kinship.is === "unknown") {
         // Not seen: where its kin does not come, it is judged when it is read again.
         kin.wait(event, batch.relay, kinship.missing)
         continue
       }
-      const envelope = isBelow ? "before the floor" : envelopeOf(event, roster, kinship, refused)
+      const from = { kinship, relay: batch.relay, lanes: lanes(event) }
+      const envelope = isBelow ? "before the floor" : envelopeOf(event, roster, refused, from)
       if (typeof envelope !== "string") {
         envelopes.push(envelope)
         continue
@@ -210,12 +220,26 @@ export const openIntake = (options: IntakeOptions): Intake => {
     }
     await engine.deliverWith(envelopes, (outcomes) => {
       const nowMs = clock.nowMs()
-      for (const { id } of judged) store.seen.add(id, wizard, nowMs)
+      for (const event of judged) store.seen.add(event, wizard, lanes(event), nowMs)
       for (const mute of mutes) store.setting.put(muteScope, mute, String(nowMs))
       for (const author of refused) store.setting.put(refusedScope, author, String(nowMs))
+      for (const { id } of known) seenOn(commandActor(id, wizard), batch.relay, nowMs)
+      for (const [at, { actor, event }] of envelopes.entries())
+        if (outcomes[at] === "duplicate" && event.type === "receive") seenOn(actor, batch.relay, nowMs)
       if (outcomes.includes("deferred")) held.add(batch.relay)
       if (!isOld) moveCursor(batch)
     })
+  }
+
+  /** N5: the one exception from the floor, since it was no history when it was begun. */
+  const hasOpenChain = (id: string): boolean => {
+    const own = store.ownReceipt.of(id, wizard)
+    return own.length > 0 && !own.some(({ status }) => isEnd(status as Status))
+  }
+
+  /** N10 */
+  const seenOn = (actor: string, relay: string, atMs: number): void => {
+    if (store.snapshot.has(actor)) store.seenOn.add(actor, relay, atMs, limits.seenOnRelaysMax)
   }
 
   const isNew = ({ id }: NostrEvent): boolean =>
@@ -230,8 +254,9 @@ export const openIntake = (options: IntakeOptions): Intake => {
   }
 
   /** The `receive` of a command for this wizard, or why there is none. Adds whom it refuses to `refused`. */
-  const envelopeOf = (event: NostrEvent, roster: Roster, kinship: Kinship, refused: Set<string>): Envelope | string => {
+  const envelopeOf = (event: NostrEvent, roster: Roster, refused: Set<string>, from: From): Envelope | string => {
     if (isMuted(event, roster, store)) return "muted"
+    const { kinship } = from
     const nowMs = clock.nowMs()
     const child = event.pubkey === pubkey ? undefined : childOf(kinship)
     const verdict = judge({
@@ -258,18 +283,17 @@ export const openIntake = (options: IntakeOptions): Intake => {
     return {
       actor: commandActor(event.id, wizard),
       cause: event.id,
-      event: receiveOf(event, verdict, kinship, imported, chain, nowMs),
+      event: receiveOf(event, verdict, { ...from, imported, chain }, nowMs),
     }
   }
 
   const receiveOf = (
     event: NostrEvent,
     verdict: Take | Reject,
-    kinship: Kinship,
-    imported: Status | null,
-    chain: Received["chain"],
+    from: From & Pick<Received, "chain"> & { readonly imported: Status | null },
     nowMs: number,
   ): Envelope["event"] => {
+    const { kinship } = from
     const taken = verdict.outcome === "take" ? verdict : undefined
     const isVerb = taken?.work.type === "verb"
     const input = {
@@ -279,7 +303,7 @@ export const openIntake = (options: IntakeOptions): Intake => {
       refusal: verdict.outcome === "reject" ? verdict.reason : null,
       stale: nowMs / 1000 - event.created_at > limits.commandAgeSecondsMax,
       approval: null,
-      imported,
+      imported: from.imported,
       bounds: boundsOf(limits),
     }
     const command: Received = {
@@ -295,7 +319,9 @@ export const openIntake = (options: IntakeOptions): Intake => {
       priority: taken?.priority ?? "normal",
       warnings: taken?.warnings ?? [],
       ...(kinship.is === "child" && { child: kinship.lineage }),
-      chain,
+      chain: from.chain,
+      relay: from.relay,
+      lanes: from.lanes,
       event,
     }
     return { type: "receive", input, command }
@@ -322,6 +348,11 @@ export const openIntake = (options: IntakeOptions): Intake => {
       return relays
     },
   }
+}
+
+/** Where an event comes from. */
+interface From extends Pick<Required<Received>, "relay" | "lanes"> {
+  readonly kinship: Kinship
 }
 
 const childOf = (kinship: Kinship): Lineage | LineageFault | undefined => {

@@ -4,7 +4,7 @@
  */
 import type { Limits } from "../limits.ts"
 import type { ClockShape } from "../services/clock.ts"
-import type { IdSet } from "./negentropy.ts"
+import type { IdSet } from "../protocol/negentropy.ts"
 
 export interface Negentropies {
   readonly count: () => number

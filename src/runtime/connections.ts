@@ -5,7 +5,10 @@
  * CN1 A relay that comes while the history is being read is waited for like the others; later it is read in the same
  *     order (roster, own, commands), so its commands are judged by what it holds of our own past.
  * CN2 What is read deep is every relay, at start and every `lookBackDeepSeconds`, and one where what came could not be
- *     kept: what is read again for it may be dated before the quick look-back (P28).
+ *     kept: what is read again for it may be dated before the quick look-back (P28). So is one
+ *     whose cursor stands at a time that has not come yet, as the clock was set back (P6).
+ * CN3 A relay that is asked for commands anew may hold a backlog: until it is read, refused or overdue, `isBacklogRead` is
+ *     false, so that what comes first there is not begun before what is more urgent.
  */
 import {
   isConnected,
@@ -24,6 +27,7 @@ import type { NostrEvent } from "../protocol/event.ts"
 import type { Publisher } from "../publish/publisher.ts"
 import type { ChanceShape } from "../services/chance.ts"
 import type { ClockShape } from "../services/clock.ts"
+import type { RelayInformationShape } from "../services/relay-information.ts"
 import type { SocketShape } from "../services/socket.ts"
 import type { StoreShape } from "../store/store.ts"
 import type { Announcer } from "./announce.ts"
@@ -54,6 +58,10 @@ export interface ConnectionsOptions {
   readonly historyRead: () => void
   /** A relay can be reached. */
   readonly reached: () => void
+  /** No relay is being read for a backlog any more. */
+  readonly backlogRead: () => void
+  /** What a relay says of itself (NIP-11); without it none says anything. */
+  readonly information?: RelayInformationShape
 }
 
 export interface Connections {
@@ -69,6 +77,7 @@ export interface Connections {
   /** To every relay that is connected. True when one took it. */
   readonly send: (event: NostrEvent) => Promise<boolean>
   readonly isHistoryRead: () => boolean
+  readonly isBacklogRead: () => boolean
   readonly resubscribe: () => void
   /** What is asked for changed, and nothing else did. */
   readonly relist: () => void
@@ -83,7 +92,8 @@ export interface Connections {
 export const childName = (url: string): string => `relay-connection ${url}`
 
 export const openConnections = (options: ConnectionsOptions): Connections => {
-  const { name, signer, store, clock, limits, rosters, readers, publisher, intake, announcer, warn } = options
+  const { name, signer, store, clock, limits, rosters, readers, publisher, intake, announcer, information, warn } =
+    options
   const { pubkey } = signer
   const relays = new Set(options.relays)
   const connections = new Map<string, RelayConnection>()
@@ -93,6 +103,8 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
   const isDeep = (url: string): boolean => deep.has(url)
   /** Relays that were asked for commands on the connection that there is: another's loss does not end that. */
   const asked = new Set<string>()
+  /** Those of them whose backlog is being read, each with what ends the wait (CN3). */
+  const backlogs = new Map<string, () => void>()
 
   const connect = (url: string): RelayConnection => {
     let before: RelayReport["state"] = "idle"
@@ -105,6 +117,7 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
       limits,
       verifier: options.verifier,
       signer,
+      ...(information !== undefined && { information: () => information.of(url) }),
       subscriptions: () => subscriptionsFor(url),
       take: (batch) => take(url, batch),
       read: (subscription, whole) => void read(connection, url, subscription, whole),
@@ -153,6 +166,19 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
   const lost = (url: string): void => {
     asked.delete(url)
     readers.lost(url, name)
+    backlogOver(url)
+  }
+
+  const backlogBegins = (url: string): void => {
+    const waitMs = limits.historyWaitSecondsMax * 1000
+    backlogs.set(
+      url,
+      clock.after(waitMs, () => backlogOver(url), { unref: true }),
+    )
+  }
+  const backlogOver = (url: string): void => {
+    backlogs.get(url)?.()
+    if (backlogs.delete(url) && backlogs.size === 0) options.backlogRead()
   }
 
   const read = async (
@@ -168,11 +194,14 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
       if (whole) connection.relist()
       return
     }
+    if (subscription === "commands") backlogOver(url)
     // The first time all relays are waited for: one alone may not hold the end of a chain.
     if (subscription === "own" && options.isOpen()) {
       await intake
         .importOwn()
         .catch((error: unknown) => warn(`${name}: own receipts of ${url}: ${(error as Error).message}`))
+      // What it tells of that is not here may be at any relay.
+      if (store.ownReceipt.open(name, 1).length > 0) for (const each of connections.values()) each.relist()
     }
     readHistory(url, subscription)
   }
@@ -210,11 +239,26 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
   }
   readDeep()
 
+  let cancelLook = (): void => {}
+  /** Where the clock had run ahead for less than that is within the look-back. */
+  const lookAtClock = (): void => {
+    cancelLook = clock.after(limits.lookAtClockSeconds * 1000, lookAtClock, { unref: true })
+    for (const { relay, subscription } of store.cursor.ahead(pubkey, clock.nowMs())) {
+      if (subscription !== "commands") connections.get(relay)?.reread(subscription)
+      else if (relays.has(relay)) rereadDeep(relay)
+    }
+  }
+  lookAtClock()
+
   const subscriptionsFor = (url: string): readonly Subscription[] => {
     if (!options.isOpen()) asked.delete(url)
-    else if (readers.isOver(url)) asked.add(url)
+    else if (readers.isOver(url) && !asked.has(url)) {
+      asked.add(url)
+      backlogBegins(url)
+    }
     return subscriptionsOf({
       url,
+      wizard: name,
       pubkey,
       store,
       clock,
@@ -261,6 +305,7 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
       return answers.some((answer) => answer.status === "fulfilled" && answer.value.accepted)
     },
     isHistoryRead,
+    isBacklogRead: () => backlogs.size === 0,
     resubscribe: () => {
       for (const connection of connections.values()) connection.resubscribe()
     },
@@ -285,6 +330,8 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
     close: () => {
       unwatch()
       cancelDeep()
+      cancelLook()
+      for (const cancel of backlogs.values()) cancel()
     },
   }
 }

@@ -19,6 +19,7 @@ import type { Limits } from "../limits.ts"
 import { openPublisher, type Publisher } from "../publish/publisher.ts"
 import { Chance } from "../services/chance.ts"
 import { Clock, type ClockShape } from "../services/clock.ts"
+import type { RelayInformationShape } from "../services/relay-information.ts"
 import { Socket } from "../services/socket.ts"
 import { Store, type StoreShape } from "../store/store.ts"
 import { answers } from "./answers.ts"
@@ -51,6 +52,8 @@ export interface CouncilOptions {
   readonly warn: (message: string) => void
   /** A relay can be reached. */
   readonly reached: () => void
+  /** What relays say of themselves; without it none says anything. */
+  readonly information?: RelayInformationShape
 }
 
 export interface Council {
@@ -161,6 +164,7 @@ export const openCouncil = (
         warn,
         count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
         reached: options.reached,
+        ...(options.information !== undefined && { information: options.information }),
       })
       yield* Effect.addFinalizer(() => Effect.sync(host.close))
       wizards.push(host)

@@ -1,7 +1,8 @@
 /** How a relay answers right now: how long it takes to be there and to answer, and what it says of itself (NIP-11). */
-import { Schema } from "effect"
+import { Option, Schema } from "effect"
 import type { Limits } from "../limits.ts"
 import type { ClockShape } from "../services/clock.ts"
+import { readDocument } from "../services/relay-information.ts"
 import type { SocketShape } from "../services/socket.ts"
 
 export class RelayUnreachable extends Schema.TaggedError<RelayUnreachable>()("RelayUnreachable", {
@@ -36,7 +37,7 @@ export interface PingOptions {
   readonly url: string
   readonly socket: SocketShape
   readonly clock: ClockShape
-  readonly limits: Pick<Limits, "frameInBytesMax" | "connectMsMax" | "relayInformationBytesMax">
+  readonly limits: Pick<Limits, "frameInBytesMax" | "connectMsMax" | "relayInformationBytesMax" | "informationMsMax">
 }
 
 /** Rejects with RelayUnreachable. */
@@ -89,25 +90,5 @@ const answerOf = (text: string): string | undefined => {
 }
 
 /** Null where it tells nothing of itself, or nothing that can be read. */
-const informationOf = async ({ url, clock, limits }: PingOptions): Promise<Information | null> => {
-  const ended = new AbortController()
-  const cancel = clock.after(limits.connectMsMax, () => ended.abort())
-  try {
-    const headers = { accept: "application/nostr+json" }
-    const response = await fetch(url.replace(/^ws/, "http"), { headers, signal: ended.signal })
-    if (!response.ok || response.body === null) return null
-    const parts: Uint8Array[] = []
-    let bytes = 0
-    for await (const part of response.body) {
-      bytes += part.length
-      if (bytes > limits.relayInformationBytesMax) return null
-      parts.push(part)
-    }
-    return Schema.decodeUnknownSync(Information)(JSON.parse(Buffer.concat(parts).toString("utf8")))
-  } catch {
-    return null
-  } finally {
-    cancel()
-    ended.abort()
-  }
-}
+const informationOf = async (options: PingOptions): Promise<Information | null> =>
+  Option.getOrNull(Schema.decodeUnknownOption(Information)(await readDocument(options)))

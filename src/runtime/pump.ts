@@ -23,8 +23,8 @@ export const openPump = (options: {
   readonly clock: ClockShape
   /** Whether anything may begin now. */
   readonly may: () => boolean
-  /** Tasks wait; verbs (`resume` among them) do not. */
-  readonly paused: () => boolean
+  /** Tasks wait: it is paused, or a backlog is being read. Verbs (`resume` among them) do not. */
+  readonly held: () => boolean
   readonly warn: (message: string) => void
 }): Pump => {
   const { name, engine, store, counts, limits, clock } = options
@@ -60,6 +60,6 @@ export const openPump = (options: {
   }
   return {
     verbs: lane("verb", 1, options.may),
-    tasks: lane("task", limits.concurrentAttemptsMax, () => options.may() && !options.paused()),
+    tasks: lane("task", limits.concurrentAttemptsMax, () => options.may() && !options.held()),
   }
 }

@@ -2,6 +2,7 @@
 import type { Filter, Subscription } from "../../actors/subscription.ts"
 import type { EngineShape } from "../engine/engine.ts"
 import type { SubscriptionName } from "../intake/intake.ts"
+import { lane } from "../intake/lanes.ts"
 import type { Limits } from "../limits.ts"
 import { Kind } from "../protocol/kinds.ts"
 import { standing } from "../protocol/roster.ts"
@@ -33,6 +34,7 @@ export const rosterFilter = (council: string): Filter => ({
 /** What is asked of a relay, in the order in which it is read. */
 export const subscriptionsOf = (options: {
   readonly url: string
+  readonly wizard: string
   readonly pubkey: string
   readonly store: StoreShape
   readonly clock: ClockShape
@@ -47,7 +49,7 @@ export const subscriptionsOf = (options: {
   /** Whether this reading looks back the whole way: at start and hourly, as senders backdate and phones queue. */
   readonly isDeep: () => boolean
 }): readonly Subscription[] => {
-  const { url, pubkey, store, clock, limits, rosters } = options
+  const { url, wizard, pubkey, store, clock, limits, rosters } = options
   const since = (subscription: SubscriptionName, firstMs: () => number) => (): number => {
     const cursor = store.cursor.get(pubkey, url, subscription)
     if (cursor === undefined) return firstMs()
@@ -60,6 +62,7 @@ export const subscriptionsOf = (options: {
     name: "roster",
     filters: [rosterFilter(rosters.council)],
     sinceMs: () => undefined,
+    rank: 2,
   }
   const read: Subscription[] = [
     ...(options.readsRoster ? [roster] : []),
@@ -67,6 +70,7 @@ export const subscriptionsOf = (options: {
       name: "own",
       filters: [{ kinds: [Kind.note, Kind.record, Kind.artifact], authors: [pubkey] }],
       sinceMs: since("own", ownMs),
+      rank: 1,
     },
   ]
   const inForce = rosters.inForce()
@@ -80,8 +84,13 @@ export const subscriptionsOf = (options: {
     filters: [{ kinds: [Kind.relayList], authors: listedKeys(inForce) }],
     sinceMs: () => undefined,
   }
+  const laneOf = (filter: Filter): number => ("authors" in filter ? lane.byOperators : lane.toUs)
+  const most = limits.reconcileRowsMax
+  const left = store.ownReceipt.open(wizard, limits.requestIdsMax)
   return [
     ...read,
+    // What an earlier life had begun and this one knows nothing of (P25): by id, since it may be older than the floor.
+    ...(left.length > 0 ? [{ name: "left", filters: [{ ids: left }], sinceMs: () => undefined }] : []),
     {
       name: "commands",
       filters: [
@@ -89,6 +98,11 @@ export const subscriptionsOf = (options: {
         { kinds: [Kind.command, Kind.note], "#p": [pubkey] },
       ],
       sinceMs: since("commands", floorMs),
+      held: (filter, sinceSeconds) => {
+        const held = store.seen.held(wizard, laneOf(filter), sinceSeconds, most + 1)
+        return held.length > most ? undefined : held
+      },
+      rank: 3,
     },
     ...(options.kin.length > 0 ? [{ name: "kin", filters: [{ ids: options.kin }], sinceMs: () => undefined }] : []),
     // Last, so that nothing waits for it, and read for all of this home by one.

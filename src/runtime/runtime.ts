@@ -12,6 +12,7 @@ import { Verifier } from "../identity/verifier.ts"
 import { serveRelay } from "../relay/relay.ts"
 import { Chance } from "../services/chance.ts"
 import { Clock } from "../services/clock.ts"
+import { openRelayInformation } from "../services/relay-information.ts"
 import type { Socket } from "../services/socket.ts"
 import { takeLock } from "../store/lock.ts"
 import { openStore, Store } from "../store/store.ts"
@@ -104,6 +105,7 @@ export const runtimeOver = (
       limits,
       warn,
       reached: () => nudge(),
+      information: openRelayInformation({ clock, limits }),
     })
     pinCouncil(home, council.pubkey)
     const outgoing = openOutgoing({ home, clock, limits, warn, wizards: opened.wizards })

@@ -24,6 +24,7 @@ import { wizardByKey } from "../protocol/roster.ts"
 import type { Publisher } from "../publish/publisher.ts"
 import { nowSeconds, sleep, type ClockShape } from "../services/clock.ts"
 import type { ChanceShape } from "../services/chance.ts"
+import type { RelayInformationShape } from "../services/relay-information.ts"
 import type { SocketShape } from "../services/socket.ts"
 import type { CommandRow, StoreShape } from "../store/store.ts"
 import { openAnnouncer } from "./announce.ts"
@@ -70,6 +71,8 @@ export interface WizardHostOptions {
   readonly count: (reason: string) => void
   /** A relay can be reached. */
   readonly reached: () => void
+  /** What relays say of themselves; without it none says anything. */
+  readonly information?: RelayInformationShape
 }
 
 export interface WizardHost {
@@ -236,6 +239,8 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     isOpen: () => open,
     historyRead: () => tell({ type: "history-read" }),
     reached: options.reached,
+    backlogRead: () => pump.tasks(),
+    ...(options.information !== undefined && { information: options.information }),
   })
 
   const pump = openPump({
@@ -245,7 +250,7 @@ const assemble = (options: WizardHostOptions, artifacts: Artifacts | undefined):
     counts,
     limits,
     may: () => open && !draining,
-    paused: () => isPaused(store, name),
+    held: () => isPaused(store, name) || !connections.isBacklogRead(),
     warn,
     clock,
   })

@@ -261,4 +261,22 @@ export const migrations: readonly string[] = [
   /* 3: what a relay refused, found without looking through what relays took */ `
   CREATE INDEX delivery_refused ON delivery (place) WHERE state = 'refused';
   `,
+  /* 4: where a command was seen, and what we hold of a span of time */ `
+  -- The relay that brought it first, and which of a wizard's questions (lanes, as bits) it answers.
+  ALTER TABLE command ADD COLUMN relay TEXT;
+  ALTER TABLE command ADD COLUMN lanes INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX command_dated ON command (wizard, created_at);
+  -- Unix seconds. What was judged before this migration is of no span, and is asked for once more.
+  ALTER TABLE seen ADD COLUMN created_at INTEGER NOT NULL DEFAULT -1;
+  ALTER TABLE seen ADD COLUMN lanes INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX seen_dated ON seen (wizard, created_at);
+  -- The other relays that have brought a command, and when.
+  CREATE TABLE seen_on (
+    actor INTEGER NOT NULL,
+    relay TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (actor, relay)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX seen_on_age ON seen_on (at_ms);
+  `,
 ]

@@ -5,6 +5,8 @@
  */
 import { Context } from "effect"
 import { Kind } from "../protocol/kinds.ts"
+import type { Dated } from "../protocol/negentropy.ts"
+import { endStatuses } from "../protocol/status.ts"
 import { migrations } from "./migrations.ts"
 import { openDatabase, type Database } from "./sqlite.ts"
 
@@ -86,6 +88,10 @@ export interface CommandRow {
   readonly result: string | null
   readonly receipts: number
   readonly tip: string | null
+  /** The relay that brought it first; null where none did. */
+  readonly relay: string | null
+  /** Which of the wizard's questions it answers, as bits. */
+  readonly lanes: number
 }
 
 export interface AttemptRow {
@@ -126,7 +132,7 @@ const outboxOf = `FROM (SELECT position FROM journal WHERE actor = @actor UNION 
 const timerRow = named("timer", "t.name AS name, due_ms, effect")
 const commandRow = named(
   "command",
-  "id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, ended, since_ms, reason, result, receipts, tip",
+  "id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, ended, since_ms, reason, result, receipts, tip, relay, lanes",
 )
 const attemptRow = named("attempt", "attempt, wizard, work, executor, begun_ms, ended_ms, outcome")
 
@@ -408,7 +414,7 @@ const make = (opened: Database, writes: boolean) => {
     command: {
       add: (row: CommandRow): void =>
         void run(
-          "INSERT INTO command (actor, id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, ended, since_ms, reason, result, receipts, tip) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          "INSERT INTO command (actor, id, wizard, author, trace, parent, form, work, executor, body, priority, deadline_ms, created_at, arrived, arrived_ms, state, ended, since_ms, reason, result, receipts, tip, relay, lanes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           makeKey(row.actor),
           row.id,
           row.wizard,
@@ -431,6 +437,8 @@ const make = (opened: Database, writes: boolean) => {
           row.result,
           row.receipts,
           row.tip,
+          row.relay,
+          row.lanes,
         ),
       get: (actor: string): CommandRow | undefined => get(`${commandRow} WHERE t.actor = ?`, keyOf(actor)),
       move: (
@@ -536,15 +544,19 @@ const make = (opened: Database, writes: boolean) => {
           relay,
           subscription,
         )?.at_ms,
-      /** Only ever forward: a low-water mark. */
-      move: (identity: string, relay: string, subscription: string, atMs: number): void =>
+      /** A low-water mark: only ever forward, but for one that is ahead of now, where a clock had run ahead (P6). */
+      move: (identity: string, relay: string, subscription: string, atMs: number, nowMs: number): void =>
         void run(
-          "INSERT INTO cursor (identity, relay, subscription, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at_ms = excluded.at_ms WHERE excluded.at_ms > at_ms",
+          "INSERT INTO cursor (identity, relay, subscription, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at_ms = excluded.at_ms WHERE excluded.at_ms > at_ms OR at_ms > ?",
           identity,
           relay,
           subscription,
-          atMs,
+          Math.min(atMs, nowMs),
+          nowMs,
         ),
+      /** Those that are ahead of now. */
+      ahead: (identity: string, nowMs: number): { relay: string; subscription: string }[] =>
+        all("SELECT relay, subscription FROM cursor WHERE identity = ? AND at_ms > ?", identity, nowMs),
       floor: (identity: string, relay: string): number | undefined =>
         get<{ at: number }>("SELECT at FROM floor WHERE identity = ? AND relay = ?", identity, relay)?.at,
       setFloor: (identity: string, relay: string, at: number): void =>
@@ -554,9 +566,39 @@ const make = (opened: Database, writes: boolean) => {
     seen: {
       has: (id: string, wizard: string): boolean =>
         get("SELECT 1 FROM seen WHERE id = ? AND wizard = ?", id, wizard) !== undefined,
-      add: (id: string, wizard: string, atMs: number): void =>
-        void run("INSERT OR IGNORE INTO seen (id, wizard, at_ms) VALUES (?, ?, ?)", id, wizard, atMs),
-      sweep: (beforeMs: number): number => run("DELETE FROM seen WHERE at_ms < ?", beforeMs),
+      add: ({ id, created_at }: Dated, wizard: string, lanes: number, atMs: number): void =>
+        void run(
+          "INSERT OR IGNORE INTO seen (id, wizard, at_ms, created_at, lanes) VALUES (?, ?, ?, ?, ?)",
+          id,
+          wizard,
+          atMs,
+          created_at,
+          lanes,
+        ),
+      /** What was judged or taken up of one lane, dated from that second on: at most so many, in no order. */
+      held: (wizard: string, lane: number, sinceSeconds: number, most: number): Dated[] =>
+        all(
+          `SELECT id, created_at FROM command WHERE wizard = @wizard AND created_at >= @since AND lanes & @lane
+           UNION ALL SELECT id, created_at FROM seen WHERE wizard = @wizard AND created_at >= @since AND lanes & @lane
+           LIMIT @most`,
+          { wizard, lane, since: sinceSeconds, most },
+        ),
+      sweep: (beforeMs: number): number =>
+        run("DELETE FROM seen WHERE at_ms < ?", beforeMs) + run("DELETE FROM seen_on WHERE at_ms < ?", beforeMs),
+    },
+
+    seenOn: {
+      /** Another relay brought a command that there is: kept once, and of so many relays at most. */
+      add: (actor: string, relay: string, atMs: number, most: number): void =>
+        void run(
+          `INSERT OR IGNORE INTO seen_on (actor, relay, at_ms) SELECT @actor, @relay, @at
+            WHERE (SELECT relay FROM command WHERE actor = @actor) IS NOT @relay
+              AND (SELECT count(*) FROM seen_on WHERE actor = @actor) < @most`,
+          { actor: keyOf(actor), relay, at: atMs, most },
+        ),
+      /** In the order in which they brought it, the first one apart. */
+      of: (actor: string): { relay: string; at_ms: number }[] =>
+        all("SELECT relay, at_ms FROM seen_on WHERE actor = ? ORDER BY at_ms, relay", keyOf(actor)),
     },
 
     deadLetter: {
@@ -621,6 +663,18 @@ const make = (opened: Database, writes: boolean) => {
           status,
         )
       },
+      /** Commands whose chain has no end and which are not here. */
+      open: (wizard: string, most: number): string[] =>
+        noOwnReceipts
+          ? []
+          : all<{ command: string }>(
+              `SELECT DISTINCT command FROM own_receipt o WHERE wizard = @wizard
+                 AND NOT EXISTS (SELECT 1 FROM own_receipt e WHERE e.command = o.command AND e.wizard = o.wizard
+                   AND e.status IN (SELECT value FROM json_each(@ends)))
+                 AND NOT EXISTS (SELECT 1 FROM actor WHERE name = 'command/' || o.command || '/' || o.wizard)
+               ORDER BY command LIMIT @most`,
+              { wizard, ends: JSON.stringify(endStatuses), most },
+            ).map(({ command }) => command),
       /** All that came of one command, in the chain's order. */
       of: (command: string, wizard: string): { id: string; n: number; status: string }[] =>
         noOwnReceipts

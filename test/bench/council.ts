@@ -155,7 +155,7 @@ export const openCouncil = async (options: {
     limits,
     clock,
     may: () => true,
-    paused: () => false,
+    held: () => false,
     warn,
   })
   const intake = openIntake({

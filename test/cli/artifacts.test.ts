@@ -56,6 +56,8 @@ const reported = async (files: Readonly<Record<string, string>>, lie: object = {
       result: JSON.stringify({ ...result, artifact: { ...result.artifact, ...lie } }),
       receipts: 0,
       tip: null,
+      relay: null,
+      lanes: 0,
     }),
   )
   store.database.close()

@@ -300,6 +300,8 @@ describe("what a home holds", () => {
           result: null,
           receipts: 0,
           tip: null,
+          relay: at === 0 ? "ws://a.example" : null,
+          lanes: 0,
         }
         store.command.add(row)
       }
@@ -334,7 +336,7 @@ describe("what a home holds", () => {
     }
   })
 
-  it("trace show takes the beginning of an id, in either case; one that nobody has is exit code 3", async () => {
+  it("trace show takes the beginning of an id, in either case; one that nobody has is exit code 3; it says which relays brought it", async () => {
     fill(["first"])
     for (const given of ["abcdef01", "ABCDEF01", id]) {
       const { code, stdout } = await run("trace", "show", given, "--home", home)
@@ -344,6 +346,13 @@ describe("what a home holds", () => {
     expect(JSON.parse((await run("trace", "show", id, "--home", home, "--json")).stdout)).toMatchObject([
       { row: { id } },
     ])
+    const store = openStore(join(home, "runtime.db"))
+    store.database.transaction(() => store.seenOn.add(actor, "ws://b.example", 1_800_000_000_250, 16))
+    store.database.close()
+    const { stdout: told } = await run("trace", "show", id, "--home", home)
+    expect(told).toContain(
+      "  by ws://a.example, 2027-01-15T08:00:00.000Z\n  also by ws://b.example, 2027-01-15T08:00:00.250Z\n",
+    )
     const { code, stderr } = await run("trace", "show", "12345678", "--home", home)
     expect(code).toBe(3)
     expect(stderr).toContain("no command begins with 12345678")

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { NotCommitted } from "../../src/engine/command-host.ts"
 import { commandActor, commandKind, commandProjection } from "../../src/engine/commands.ts"
 import { openEngine, type EngineShape } from "../../src/engine/engine.ts"
+import { lane } from "../../src/intake/lanes.ts"
 import { openIntake, type Batch, type Intake } from "../../src/intake/intake.ts"
 import { limits as defaults, type Limits } from "../../src/limits.ts"
 import { withId, type NostrEvent, type Tag } from "../../src/protocol/event.ts"
@@ -434,6 +435,118 @@ describe("what is taken up", () => {
     expect(cursorOf(room)).toBe(nowMs)
   })
 
+  it("P6: a cursor that a clock ran ahead with comes back with the clock, whatever it is moved to next", () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            stepMs: fc.constantFrom(0, 0, 3_600_000, -3_600_000, -5000),
+            lagMs: fc.nat(20_000),
+            subscription: fc.constantFrom("commands", "own"),
+          }),
+          { minLength: 1, maxLength: 12 },
+        ),
+        async (moves) =>
+          inRoom(async (room) => {
+            const marks = new Map<string, number>()
+            for (const { stepMs, lagMs, subscription } of moves) {
+              room.clock.step(stepMs)
+              const cursorMs = room.clock.nowMs() - lagMs
+              await room.intake.take({ ...commands([], { cursorMs }), subscription })
+              const before = marks.get(subscription) ?? 0
+              const mark = before > room.clock.nowMs() ? cursorMs : Math.max(before, cursorMs)
+              marks.set(subscription, mark)
+              expect(cursorOf(room, relayA, subscription)).toBe(mark)
+              expect(mark).toBeLessThanOrEqual(room.clock.nowMs())
+            }
+          }),
+      ),
+      { numRuns: 40 },
+    ))
+
+  it("N10: the first relay wins, the others are remembered once each, in their order and no more than may be", () => {
+    const relays = ["ws://a", "ws://b", "ws://c", "ws://d", "ws://e"]
+    return fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom(...relays), { minLength: 1, maxLength: 12 }),
+        fc.boolean(),
+        (order, atOnce) =>
+          inRoom(
+            async (room) => {
+              const event = task(1)
+              const takes = order.map((relay, at) => async () => {
+                if (!atOnce) room.clock.advance(at)
+                await room.intake.take(commands([event], { relay }))
+              })
+              if (atOnce) await Promise.all(takes.map((take) => take()))
+              else for (const take of takes) await take()
+              const actor = commandActor(event.id, "timmy")
+              const [first, ...others] = [...new Set(order)]
+              expect(room.store.command.get(actor)?.relay).toBe(first)
+              const remembered = room.store.seenOn.of(actor)
+              const inOrder = remembered.map(({ relay }) => relay)
+              expect(atOnce ? inOrder.toSorted() : inOrder).toEqual(
+                atOnce ? others.slice(0, 3).toSorted() : others.slice(0, 3),
+              )
+              expect(room.store.journal.of(actor)).toHaveLength(1)
+              await room.engine.write(() => room.store.seen.sweep(room.clock.nowMs() + 1))
+              expect([room.store.seenOn.of(actor), room.store.command.get(actor)?.relay]).toEqual([[], first])
+            },
+            { seenOnRelaysMax: 3 },
+          ),
+      ),
+      { numRuns: 40 },
+    )
+  })
+
+  it("holds, for each question and span of time, what was committed of it and nothing else", () => {
+    const made = fc.record({
+      author: fc.constantFrom(keys.alexander, keys.deputy, keys.stranger, keys.kimi),
+      toUs: fc.boolean(),
+      kind: fc.constantFrom(1, 30079),
+      text: fc.constantFrom("@timmy do", "hello", "@kimi do"),
+      age: fc.nat(50),
+      fails: fc.boolean(),
+    })
+    return fc.assert(
+      fc.asyncProperty(fc.array(made, { maxLength: 12 }), fc.integer({ min: -1, max: 51 }), (list, age) =>
+        inRoom(async (room) => {
+          const events = list.map(({ author, toUs, kind, text, age }, n) =>
+            write({
+              author,
+              kind,
+              content: `${text} ${n}`,
+              createdAt: nowSeconds - age,
+              tags: toUs ? [["p", keys.timmy]] : [["p", keys.kimi]],
+            }),
+          )
+          for (const [at, event] of events.entries()) {
+            room.failing.push(list[at]?.fails === true)
+            await room.intake.take(commands([event])).catch(() => undefined)
+          }
+          const since = nowSeconds - age
+          const committed = events.filter((event, at) => list[at]?.fails === false && event.created_at >= since)
+          const held = (bit: number): readonly string[] =>
+            room.store.seen
+              .held("timmy", bit, since, 100)
+              .map(({ id }) => id)
+              .toSorted()
+          const ids = (fits: (event: NostrEvent) => boolean): readonly string[] =>
+            committed
+              .filter(fits)
+              .map(({ id }) => id)
+              .toSorted()
+          expect(held(lane.byOperators)).toEqual(
+            ids(({ pubkey }) => council.operators.some((one) => one.pubkey === pubkey)),
+          )
+          expect(held(lane.toUs)).toEqual(ids(({ tags }) => tags.some(([, value]) => value === keys.timmy)))
+          expect(room.store.seen.held("kimi", lane.toUs, 0, 100)).toEqual([])
+        }),
+      ),
+      { numRuns: 40 },
+    )
+  })
+
   it("N3: a batch without a cursor moves none", async () => {
     await room.intake.take(commands([task(1)]))
     expect([taken(room).length, cursorOf(room)]).toEqual([1, undefined])
@@ -457,6 +570,37 @@ describe("what is taken up", () => {
 })
 
 describe("the floor", () => {
+  it("N5 P25: what an earlier life had begun is interrupted, however old, and its chain goes on; nothing else below it", () =>
+    fc.assert(
+      fc.asyncProperty(walk, fc.constantFrom("left", "commands"), async (statuses, subscription) =>
+        inRoom(async (room) => {
+          const [old, begun] = [1, 2].map((n) => task(n, { createdAt: nowSeconds - 3 * 24 * 3600 })) as [
+            NostrEvent,
+            NostrEvent,
+          ]
+          await room.engine.write(() => room.store.cursor.setFloor(keys.timmy, relayA, nowSeconds - 900))
+          room.authorFloors.set(keys.alexander, nowSeconds - 900)
+          const chain = earlierChain(begun, statuses)
+          await room.intake.take(own(chain))
+          const ended = isEnd(statuses.at(-1) ?? "received")
+          expect(room.store.ownReceipt.open("timmy", 10)).toEqual(ended ? [] : [begun.id])
+          const batch = { ...commands([old, begun], { cursorMs: nowMs, phase: "stored" }), subscription }
+          for (const _ of "twice") await room.intake.take(batch)
+          expect([stateOf(room, begun), stateOf(room, old)]).toEqual([ended ? undefined : "interrupted", undefined])
+          expect(room.store.seen.has(old.id, "timmy")).toBe(false)
+          expect(room.store.ownReceipt.open("timmy", 10)).toEqual([])
+          // What is asked for by id says nothing about time.
+          expect(cursorOf(room, relayA, "left")).toBeUndefined()
+          // An end is not taken up, and what was interrupted already is not told of twice (C4).
+          const isNews = !ended && statuses.at(-1) !== "interrupted"
+          expect(owed(room, begun).map(({ n, prev, status }) => [n, prev, status])).toEqual(
+            isNews ? [[chain.length + 1, chain.at(-1)?.id, "interrupted"]] : [],
+          )
+        }),
+      ),
+      { numRuns: 40 },
+    ))
+
   it("N4 P25: a command dated before it is passed over for that relay only, unseen, in any order", () => {
     const floor = fc.integer({ min: nowSeconds - 100, max: nowSeconds })
     const dates = fc.array(fc.integer({ min: nowSeconds - 110, max: nowSeconds }), { minLength: 1, maxLength: 6 })

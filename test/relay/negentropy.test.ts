@@ -4,7 +4,8 @@ import { afterEach, describe, expect, it } from "vitest"
 import { generateSecretKey, getPublicKey } from "nostr-tools/pure"
 import { Client, Filter, Kind, loadWasmSync, SyncDirection, SyncOptions } from "@rust-nostr/nostr-sdk"
 import { rankOf } from "../../src/relay/migrations.ts"
-import { idSetOf, NegentropyFault, respond } from "../../src/relay/negentropy.ts"
+import { NegentropyFault, respond } from "../../src/protocol/negentropy.ts"
+import { idSetOfRows } from "../../src/relay/negentropy.ts"
 import { isBefore } from "../../src/relay/query.ts"
 import type { RelayServer } from "../../src/relay/relay.ts"
 import { virtualClock } from "../../src/services/clock.ts"
@@ -27,7 +28,7 @@ interface Item {
 }
 
 const setOf = (items: readonly Item[]) =>
-  idSetOf(
+  idSetOfRows(
     items
       .map((item) => ({ id: item.id, rank: rankOf(item) }))
       .sort((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0)),

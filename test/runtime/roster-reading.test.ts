@@ -121,6 +121,26 @@ describe("the roster's reading", () => {
     expect(at(relay, "roster")[0]).not.toBe(one)
   })
 
+  it("RR3: the relay closes for now what it gave the one: the others read, until the one does again", async () => {
+    const { relay, runtime } = await start({})
+    await until(everybodyListens(relay))
+    const [one] = at(relay, "roster")
+    const [id = ""] = [...(one?.subscriptions.keys() ?? [])].filter(isRoster)
+    let isBusy = true
+    relay.script = {
+      onReq: (asked, _filter, client) =>
+        isBusy && client === one && isRoster(asked) ? [["CLOSED", asked, "error: busy"]] : undefined,
+    }
+    one?.subscriptions.delete(id)
+    one?.send("CLOSED", id, "error: busy")
+    await until(() => at(relay, "roster").length > 0 && everybodyListens(relay)())
+    expect(at(relay, "roster").includes(one as Client)).toBe(false)
+    await eachHears(relay, runtime)
+    isBusy = false
+    await until(() => at(relay, "roster").length > 0 && everybodyListens(relay)())
+    await eachHears(relay, runtime)
+  })
+
   it("RR3: a relay that refuses everybody after each reading is not asked for ever", async () => {
     const { relay } = await start({
       onReq: (id, _filter, client) => {

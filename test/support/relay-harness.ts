@@ -1,6 +1,11 @@
 /** Everything that a relay connection needs in a test, for real: sockets, signatures, time, and what it handed over. */
 import { finalizeEvent, generateSecretKey, getPublicKey, verifyEvent, type NostrEvent } from "nostr-tools/pure"
-import { openRelayConnection, type RelayConnection, type RelayReport } from "../../actors/relay-connection.ts"
+import {
+  openRelayConnection,
+  type RelayConnection,
+  type RelayConnectionDeps,
+  type RelayReport,
+} from "../../actors/relay-connection.ts"
 import type { Batch, Subscription } from "../../actors/subscription.ts"
 import type { Signer } from "../../src/identity/signer.ts"
 import type { VerifierShape } from "../../src/identity/verifier.ts"
@@ -48,6 +53,9 @@ export const harness = (
     readonly clock?: ClockShape
     readonly key?: ReturnType<typeof keyPair>
     readonly take?: (batch: Batch) => Promise<void>
+    /** Hears of each frame that is sent. */
+    readonly sent?: (frame: readonly unknown[]) => void
+    readonly information?: RelayConnectionDeps["information"]
   } = {},
 ): Harness => {
   const key = options.key ?? keyPair()
@@ -59,12 +67,22 @@ export const harness = (
   const connection = openRelayConnection({
     url,
     identity: key.pubkey,
-    socket: webSocket,
+    socket: {
+      connect: (...args) => {
+        const socket = webSocket.connect(...args)
+        const send = (text: string): void => {
+          options.sent?.(JSON.parse(text) as unknown[])
+          socket.send(text)
+        }
+        return { ...socket, send }
+      },
+    },
     clock: options.clock ?? systemClock,
     chance: seededChance(1),
     limits: { ...defaults, reconnectMsMin: 5, reconnectMsMax: 20, historyWaitSecondsMax: 5, ...options.limits },
     verifier: inlineVerifier,
     signer: key.signer,
+    ...(options.information !== undefined && { information: options.information }),
     subscriptions,
     take: async (batch) => {
       await options.take?.(batch)

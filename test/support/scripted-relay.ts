@@ -3,6 +3,7 @@
  * It stores what it is given, answers REQ newest first, and feeds live events to what is subscribed.
  */
 import { once } from "node:events"
+import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { WebSocketServer, type WebSocket } from "ws"
 import { matchFilter, type Filter } from "nostr-tools/filter"
@@ -21,6 +22,10 @@ export interface Script {
   readonly onReq?: (id: string, filter: Filter, client: Client) => readonly unknown[][] | undefined
   /** The same for EVENT; an empty list is silence. */
   readonly onEvent?: (event: NostrEvent, client: Client) => readonly unknown[][] | undefined
+  /** The same for NEG-OPEN and NEG-MSG (NIP-77); left out it knows neither. */
+  readonly onNeg?: (frame: readonly unknown[], client: Client) => readonly unknown[][]
+  /** What it says of itself (NIP-11), as text; left out it says nothing. */
+  readonly information?: () => string
 }
 
 export interface Client {
@@ -36,6 +41,10 @@ export interface Client {
   readonly answered: (string | undefined)[]
   /** REQs in their order. */
   readonly asked: { readonly id: string; readonly filter: Filter }[]
+  /** Events that it was given, each with the id of the REQ. */
+  readonly given: (readonly [string, NostrEvent])[]
+  /** Everything that it said, in its order. */
+  readonly frames: (readonly unknown[])[]
 }
 
 export interface ScriptedRelay {
@@ -49,10 +58,15 @@ export interface ScriptedRelay {
 }
 
 export const scriptedRelay = async (script: Script = {}): Promise<ScriptedRelay> => {
-  const server = new WebSocketServer({ host: "127.0.0.1", port: 0, autoPong: script.mute !== true })
-  await once(server, "listening")
+  const http = createServer((_request, response) => {
+    const text = relay.script.information?.()
+    response.writeHead(text === undefined ? 404 : 200).end(text)
+  })
+  const server = new WebSocketServer({ server: http, autoPong: script.mute !== true })
+  http.listen(0, "127.0.0.1")
+  await once(http, "listening")
   const relay: ScriptedRelay = {
-    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`,
     stored: [],
     clients: [],
     script,
@@ -64,7 +78,9 @@ export const scriptedRelay = async (script: Script = {}): Promise<ScriptedRelay>
     close: async () => {
       for (const socket of server.clients) socket.terminate()
       server.close()
-      await once(server, "close")
+      http.close()
+      http.closeAllConnections()
+      await once(http, "close")
     },
   }
   server.on("connection", (socket) => serve(relay, socket))
@@ -73,7 +89,10 @@ export const scriptedRelay = async (script: Script = {}): Promise<ScriptedRelay>
 
 const serve = (relay: ScriptedRelay, socket: WebSocket): void => {
   const client: Client = {
-    send: (...frame) => socket.send(JSON.stringify(frame)),
+    send: (...frame) => {
+      if (frame[0] === "EVENT") client.given.push([frame[1] as string, frame[2] as NostrEvent])
+      socket.send(JSON.stringify(frame))
+    },
     sendText: (text) => socket.send(text),
     cut: (code = 1006) => (code === 1006 ? socket.terminate() : socket.close(code)),
     subscriptions: new Map(),
@@ -81,12 +100,19 @@ const serve = (relay: ScriptedRelay, socket: WebSocket): void => {
     challenge: "challenge-1",
     answered: [],
     asked: [],
+    given: [],
+    frames: [],
   }
   relay.clients.push(client)
   socket.on("close", () => client.subscriptions.clear())
   if (relay.script.auth === true) client.send("AUTH", client.challenge)
   socket.on("message", (data) => {
-    const [type, first, second] = JSON.parse(String(data)) as [string, unknown, unknown]
+    const frame = JSON.parse(String(data)) as [string, unknown, unknown]
+    const [type, first, second] = frame
+    client.frames.push(frame)
+    if (type.startsWith("NEG-"))
+      for (const said of relay.script.onNeg?.(frame, client) ?? [["NOTICE", `unknown message ${type}`]])
+        client.send(...said)
     if (type === "REQ") answer(relay, client, first as string, second as Filter)
     if (type === "CLOSE") client.subscriptions.delete(first as string)
     if (type === "EVENT") accept(relay, client, first as NostrEvent)

@@ -3,10 +3,11 @@
  * The answers hold the ids of what this client may see, as a REQ would show it.
  */
 import { Result } from "effect"
+import { type IdSet, NegentropyFault, respond } from "../../protocol/negentropy.ts"
 import { nowSeconds } from "../../services/clock.ts"
 import { badSubscriptionId, isSubscriptionId, type Session, type Verb } from "../client.ts"
 import { filtersOf } from "../filters.ts"
-import { type IdSet, idSetOf, NegentropyFault, respond } from "../negentropy.ts"
+import { idSetOfRows } from "../negentropy.ts"
 import type { Row } from "../query.ts"
 
 export const negOpen: Verb = (session, [id, value, message]) => {
@@ -38,7 +39,7 @@ export const negOpen: Verb = (session, [id, value, message]) => {
       if (row === undefined) {
         // Cut by the client's own limit is as asked; cut by ours would look like a difference.
         if (answer.isCut() && (filters.success[0]?.limit ?? Infinity) > limits.relayNegentropyRowsMax) return refuse()
-        const set = idSetOf(rows)
+        const set = idSetOfRows(rows)
         gathering.finish(set)
         reply(session, id, set, query)
         return true

@@ -5,6 +5,7 @@
 import { Cause, Effect, Exit } from "effect"
 import { Verifier } from "../../../src/identity/verifier.ts"
 import { limits as defaults, type Limits } from "../../../src/limits.ts"
+import { readRelayInformation } from "../../../src/protocol/relay-information.ts"
 import { isOperator } from "../../../src/protocol/roster.ts"
 import type { ControlHandlers } from "../../../src/runtime/control.ts"
 import { openCouncil, type Council } from "../../../src/runtime/council.ts"
@@ -126,6 +127,12 @@ export const startLife = (options: LifeOptions): Life => {
         limits,
         warn: (message) => owner.alive && trace(`warning ${message}`),
         reached: () => {},
+        information: {
+          of: (url) => {
+            const { reconciles, cap } = plan.relays.find((relay) => relay.url === url) ?? {}
+            return readRelayInformation({ supported_nips: reconciles ? [77] : [], limitation: { max_limit: cap } })
+          },
+        },
       })
       opened(given)
       yield* Effect.raceFirst(

@@ -33,6 +33,14 @@ export const mutations: Readonly<Record<string, readonly Mutation[]>> = {
     },
   ],
   "since exclusive": [{ file: "actors/paging.ts", from: "{ since: window.since }", to: "{ since: window.since + 1 }" }],
+  "reconciled gap not fetched": [{ file: "actors/relay-gap.ts", from: "        wanted = ids\n", to: "" }],
+  "what an earlier life left not asked for": [
+    {
+      file: "src/runtime/reading.ts",
+      from: "const left = store.ownReceipt.open(wizard, limits.requestIdsMax)",
+      to: "const left: readonly string[] = []",
+    },
+  ],
   "dedupe before verification": [
     {
       file: "actors/relay-reading.ts",

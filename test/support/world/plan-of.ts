@@ -176,15 +176,19 @@ export const planOf = (seed: number, signatures: Plan["signatures"] = "fast", mi
     }
   } else if (likely(0.12)) ops.push({ type: "twin", atMs: when(), forMs: between(2 * minute, 12 * minute) })
   if (likely(0.08)) away(ops, { calmMs, chance, urls, name: nameOf(), target: pick(wizards) })
+  const home = {
+    repeat: likely(0.6) ? ("safe" as const) : ("never" as const),
+    queueRowsMax: pick([3, 10_000, 10_000]),
+    intakeRowsMax: pick([8, 1000]),
+    pageRowsMax: pick(pages),
+  }
   return {
     seed,
     signatures,
     wizards,
-    relays,
-    repeat: likely(0.6) ? "safe" : "never",
-    queueRowsMax: pick([3, 10_000, 10_000]),
-    intakeRowsMax: pick([8, 1000]),
-    pageRowsMax: pick(pages),
+    // Drawn last, so that the rest of a seed's plan is what it was before.
+    relays: relays.map((relay) => ({ ...relay, reconciles: likely(0.5) })),
+    ...home,
     calmMs,
     ops: ops.sort((a, b) => a.atMs - b.atMs),
   }

@@ -36,6 +36,8 @@ export interface RelaySpec {
   readonly hints: boolean
   /** The home's start does not name it; somebody may add it. */
   readonly late?: boolean
+  /** It does NIP-77, and says so. */
+  readonly reconciles?: boolean
 }
 
 /** `wizard`: the first wizard's own key, in words that look like a person's. */

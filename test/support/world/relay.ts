@@ -1,5 +1,5 @@
 /**
- * A simulated relay: what NIP-01, 11, 42 and 67 ask of one, and its own faults, all by chance that is given.
+ * A simulated relay: what NIP-01, 11, 42, 67 and 77 ask of one, and its own faults, all by chance that is given.
  *
  * SR1 Without faults it is a good relay: stored events newest first, EOSE, then the live feed; OK for each event.
  * SR2 An honest one may be slow, silent, confused and rude, but what it holds it gives sooner or later, and what it
@@ -8,6 +8,7 @@
 import type { ChanceShape } from "../../../src/services/chance.ts"
 import type { NostrEvent } from "../../../src/protocol/event.ts"
 import { tagValue } from "../../../src/protocol/event.ts"
+import { idSetOf, respond, type IdSet } from "../../../src/protocol/negentropy.ts"
 import { Kind, keepingOf } from "../../../src/protocol/kinds.ts"
 import { tagConditions, tagSetsOf, type Filter, type TagSets } from "../../../src/relay/filter.ts"
 import { forge } from "./forge.ts"
@@ -40,6 +41,7 @@ export interface SimulatedRelay {
 
 interface Session {
   readonly subscriptions: Map<string, Matcher>
+  readonly reconciliations: Map<string, IdSet>
   challenge: string | undefined
   authenticated: boolean
 }
@@ -122,6 +124,22 @@ export const openRelay = (options: {
     if (strikes(faults.duplicate)) client.send(eose, lateMs)
   }
 
+  const compare = (client: Client, session: Session, id: string, filter: Filter): void => {
+    if (!spec.reconciles) return client.send(["NOTICE", "error: no such message"])
+    if (bars(client, session)) return client.send(["NEG-ERR", id, "auth-required: who are you?"])
+    const found = [...events.values()].filter(matcher(filter))
+    const shown = found.filter(() => spec.honest || !strikes(faults.dropStored))
+    session.reconciliations.set(id, idSetOf(shown))
+  }
+  const reconcile = (client: Client, session: Session, id: string, message: string): void => {
+    const set = session.reconciliations.get(id)
+    if (set === undefined || strikes(faults.noEose)) return
+    if (strikes(faults.close)) return client.send(["NEG-ERR", id, "closed: try again"])
+    const answer = respond(set, Buffer.from(message, "hex"), 60_000).toString("hex")
+    // Another version's word: cut short it could be a lie.
+    client.send(["NEG-MSG", id, strikes(faults.confuse) ? `60${answer.slice(2)}` : answer])
+  }
+
   const publish = (client: Client, session: Session, event: NostrEvent): void => {
     if (bars(client, session)) return client.send(["OK", event.id, false, "auth-required: who are you?"])
     if (strikes(faults.refuse)) {
@@ -154,18 +172,28 @@ export const openRelay = (options: {
     up: () => up,
     open: (client) => {
       if (!up) return client.drop(1006, "refused")
-      const session: Session = { subscriptions: new Map(), challenge: undefined, authenticated: false }
+      const session: Session = {
+        subscriptions: new Map(),
+        reconciliations: new Map(),
+        challenge: undefined,
+        authenticated: false,
+      }
       sessions.set(client, session)
       if (spec.auth && chance.next() < 0.5) challenge(client, session)
     },
     message: (client, text) => {
       const session = sessions.get(client)
       if (session === undefined) return
-      const [type, first, second] = JSON.parse(text) as [string, unknown, unknown]
+      const frame = JSON.parse(text) as [string, unknown, unknown]
+      const [type, first, second] = frame
+      const last = frame.at(-1)
       if (type === "REQ") request(client, session, first as string, second as Filter)
       else if (type === "CLOSE") session.subscriptions.delete(first as string)
       else if (type === "EVENT") publish(client, session, first as NostrEvent)
       else if (type === "AUTH") admit(client, session, first as NostrEvent)
+      else if (type === "NEG-OPEN") compare(client, session, first as string, second as Filter)
+      else if (type === "NEG-CLOSE") session.reconciliations.delete(first as string)
+      if (type === "NEG-OPEN" || type === "NEG-MSG") reconcile(client, session, first as string, last as string)
       if (spec.auth && strikes(faults.rotateAuth)) challenge(client, session)
     },
     gone: (client) => void sessions.delete(client),

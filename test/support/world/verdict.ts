@@ -11,8 +11,9 @@ export const unsettled = (ledger: Ledger, look: Look): readonly string[] => {
   return eachTarget(ledger).flatMap(([one, wizard]) => {
     if (isPoison(one) || ledger.isEnded(one.event.id, wizard)) return []
     const last = ledger.receipts(one.event.id, wizard).at(-1)
-    // What a lost home had begun is below the floor of the next by now, and stays as it is.
-    if ((last === undefined || isLost) && !must(ledger, one, wizard, look)) return []
+    // What a lost home had begun, the next takes up where a relay still has it, however old.
+    const isThere = !isLost || (isOwed(ledger, one) && [...look.held.values()].some((ids) => ids.has(one.event.id)))
+    if ((last === undefined || !isThere) && !must(ledger, one, wizard, look)) return []
     return [`${one.name} at ${wizard}: ${last?.status ?? "not taken up"}`]
   })
 }
@@ -33,9 +34,13 @@ const isRestored = ({ plan }: Ledger): boolean =>
 
 const isPoison = ({ body }: Issued): boolean => body === "poison"
 
+/** Whether its author has a right to it, whatever comes. */
+const isOwed = (ledger: Ledger, one: Issued): boolean =>
+  !ledger.mayLapse(one) && (one.author === "operator" || one.author === "deputy")
+
 /** Whether it must have been taken up by now: some relay holds it, at or above the floor there. */
 const must = (ledger: Ledger, one: Issued, wizard: string, { db, held, pubkeyOf }: Look): boolean => {
-  if (ledger.mayLapse(one) || (one.author !== "operator" && one.author !== "deputy")) return false
+  if (!isOwed(ledger, one)) return false
   const identity = pubkeyOf(wizard)
   const since = Math.floor(Number(ask(db, "SELECT min(at_ms) FROM roster").pluck().get() ?? 0) / 1000) - 900
   return [...held].some(([relay, events]) => {
