@@ -150,7 +150,8 @@ const cases: Record<string, Case> = {
     settings: () => ({ ...mlxSettings, maxTokens: 60 }),
     body: prompt,
     after: "artifact-reported",
-    works: () => true,
+    // Its server begins with the first command.
+    works: (home) => marksIn(home).some((mark) => membersOf(undefined, mark).length > 0),
     stays: true,
     isMissing: mlxMissing,
   },
