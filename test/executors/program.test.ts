@@ -60,7 +60,7 @@ describe("a program", () => {
 
   it("PR2: is ended by its timers, with all that it started", async () => {
     const command = ["sh", "-c", "setsid sleep 600 & echo on; sleep 600"]
-    const quiet = await given({ command, quietSeconds: 0.5, repeat: "safe" })
+    const quiet = await given({ command, coldSeconds: 20, quietSeconds: 0.5, repeat: "safe" })
     expect(await failed(quiet)).toMatchObject({ kind: "retryable", reason: "sh: no sign of life for 0.5 s" })
     expect(quiet.host.alive()).toEqual([])
     const never = await given({ command, seconds: 0.5 })
