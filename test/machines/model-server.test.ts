@@ -106,7 +106,9 @@ describe("model-server", () => {
           expect([...armed].filter((timer) => timer !== own)).toEqual([])
         }
       }),
+      { examples: [[[{ type: "start" }, { type: "up" }, { type: "canary" }]]] },
     )
+    // By the example at the least.
     expect([...probedIn]).toEqual(["ready"])
   })
 })
