@@ -49,6 +49,8 @@ export interface RelayConnectionDeps {
   readonly subscriptions: () => readonly Subscription[]
   /** Resolves when the batch is durable. Rejects if it was not committed: that subscription is read again later. */
   readonly take: (batch: Batch) => Promise<void>
+  /** That event is valid, and will be taken when what came before it is; `stored` if the relay held it. */
+  readonly verified?: (subscription: string, event: NostrEvent, stored: boolean) => void
   /**
    * The stored events of a subscription are over and taken, or were refused, or did not end in time. Where they come
    * after all, it is called again; and when the relay refuses for good what it gave until then. `whole` where nothing

@@ -37,6 +37,8 @@ export interface IntakeDeps {
   readonly clock: ClockShape
   readonly limits: Pick<Limits, "intakeRowsMax" | "intakeBytesMax">
   readonly take: (batch: Batch) => Promise<void>
+  /** That event is valid, and will be taken when what came before it is; `stored` if it came before EOSE. */
+  readonly verified?: (subscription: string, event: NostrEvent, stored: boolean) => void
   /** Pauses and resumes the socket. */
   readonly throttle: (full: boolean) => void
   /** That subscription has to be read again from its cursor. */
@@ -128,6 +130,7 @@ export const createIntake = (deps: IntakeDeps): Intake => {
       if (verdicts[index] !== true || request.dead) return false
       const isFresh = !request.given(event)
       request.checked(event, stored)
+      if (isFresh) deps.verified?.(request.subscription, event, stored)
       return isFresh
     })
 

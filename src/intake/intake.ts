@@ -87,6 +87,11 @@ export type SubscriptionName = (typeof subscriptionNames)[number]
 export interface Intake {
   /** Resolves when the batch is durable; rejects where it is to be read again. */
   readonly take: (batch: Batch) => Promise<void>
+  /**
+   * An event of our own key is valid. A sign of life does not wait for the disk as the batches do: an elder's answer
+   * that came in time would be heard too late (P26).
+   */
+  readonly hear: (event: NostrEvent, stored: boolean) => void
   /** Ids of events to ask relays for: parents and roots of children. */
   readonly wanted: () => readonly string[]
   /** Whether some relay holds commands for which there was no room. */
@@ -147,9 +152,6 @@ export const openIntake = (options: IntakeOptions): Intake => {
     const receipts: Receipt[] = []
     for (const event of batch.events) {
       if (event.pubkey !== pubkey) continue
-      const heartbeat = readHeartbeat(event)
-      if (heartbeat !== undefined && heartbeat.instance !== options.instance)
-        options.heard(heartbeat, batch.phase === "stored")
       const receipt = readReceipt(event)
       if (
         receipt !== undefined &&
@@ -330,7 +332,13 @@ export const openIntake = (options: IntakeOptions): Intake => {
   const traceOf = (id: string, parent: string | undefined): string =>
     parent === undefined ? id : (store.command.get(commandActor(parent, wizard))?.trace ?? parent)
 
+  const hear = (event: NostrEvent, stored: boolean): void => {
+    const heartbeat = event.pubkey === pubkey ? readHeartbeat(event) : undefined
+    if (heartbeat !== undefined && heartbeat.instance !== options.instance) options.heard(heartbeat, stored)
+  }
+
   return {
+    hear,
     wanted: kin.wanted,
     take: async (batch) => {
       if (batch.subscription === "kin") return takeKin(batch)

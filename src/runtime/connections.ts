@@ -51,7 +51,7 @@ export interface ConnectionsOptions {
   readonly limits: Limits
   readonly warn: (message: string) => void
   readonly announcer: Announcer
-  readonly intake: Pick<Intake, "take" | "importOwn" | "wanted">
+  readonly intake: Pick<Intake, "take" | "hear" | "importOwn" | "wanted">
   /** Whether commands may be asked for. */
   readonly isOpen: () => boolean
   /** The roster and the own history of every relay are read, refused or overdue. */
@@ -120,6 +120,7 @@ export const openConnections = (options: ConnectionsOptions): Connections => {
       ...(information !== undefined && { information: () => information.of(url) }),
       subscriptions: () => subscriptionsFor(url),
       take: (batch) => take(url, batch),
+      verified: (subscription, event, stored) => subscription === "own" && intake.hear(event, stored),
       read: (subscription, whole) => void read(connection, url, subscription, whole),
       changed: (report) => {
         if (!isConnected(report.state)) lost(url)

@@ -36,8 +36,9 @@ export const openRuns = (ledger: Ledger, isRestored: boolean): Runs => {
       if (!authorised) violate(`P29: ${name} runs although its author has no authority`)
       if (running.has(key)) violate(`P31: two runs of ${name} at a time`)
       if (ledger.isEnded(id, wizard)) violate(`P25: ${name} runs after its end`)
-      const isStale = nowMs / 1000 - command.event.created_at > limits.commandAgeSecondsMax
-      if (isStale && ledger.receipts(id, wizard).length === 0) violate(`P25: ${name} is stale, and runs`)
+      const takenSeconds = ledger.receipts(id, wizard)[0]?.createdAt ?? nowMs / 1000
+      if (takenSeconds - command.event.created_at > limits.commandAgeSecondsMax)
+        violate(`P25: ${name} was stale when it was taken up, and runs`)
       if (command.deadlineMs !== undefined && nowMs > command.deadlineMs + 10_000)
         violate(`P16: ${name} begins after its deadline`)
       if (plan.repeat === "never" && (unknown.get(key) ?? 0) > (asked.get(key) ?? 0) && !isRestored)
